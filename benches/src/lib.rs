@@ -1,0 +1,1 @@
+//! Micro benches, instruction counts, comparison with testpmd.

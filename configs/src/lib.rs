@@ -1,0 +1,1 @@
+//! The configuration: model, strict checking, difference.

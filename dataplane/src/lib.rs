@@ -1,0 +1,1 @@
+//! The packet path, and the daemon around it.

@@ -1,0 +1,1 @@
+//! Generated bindings to libdpdk and one hand-written shim.

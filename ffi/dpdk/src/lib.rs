@@ -1,0 +1,1 @@
+//! Safe, owned handles over DPDK: EAL, ports, queues, mempools, mbufs.

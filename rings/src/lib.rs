@@ -1,0 +1,1 @@
+//! What both processes map: segment, rings, counters, messages, hand-over.

@@ -1,0 +1,1 @@
+//! Laboratories in network namespaces, and the scenarios that run in them.

@@ -1,0 +1,1 @@
+//! Header formats: views over bytes, values, and checksums.
