@@ -1,0 +1,158 @@
+//! A check: one target probed on its schedule, with the judge's verdict.
+//!
+//! The driver's whole duty: perform actions, hand in what the socket says, and wake the check at its time-out.
+
+use super::judge::{Health, Judge};
+use super::probe::{self, Dialogue, Input, Outcome, Probe};
+use super::schedule::Schedule;
+use crate::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How often a check runs, and how many outcomes it takes to change the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pace {
+    /// From the start of one run to the start of the next.
+    pub interval: Duration,
+    /// A run's whole time.
+    pub timeout: Duration,
+    /// Passes in a row that bring a server up.
+    pub rise: u32,
+    /// Failures in a row that take it down.
+    pub fall: u32,
+    /// The first run starts within this span after the check does; spreads checks that start together.
+    pub spread: Duration,
+}
+
+/// Why the check wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// The next run is due.
+    Run,
+    /// The present run has used up its time.
+    Deadline,
+}
+
+/// What one run found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// From the run's start to its end.
+    pub took: Duration,
+    /// When it ended.
+    pub at: Instant,
+    /// The verdict after it.
+    pub health: Health,
+    /// True when this run changed the verdict.
+    pub changed: bool,
+    /// Outcomes in a row against the verdict, this one included.
+    pub against: u32,
+    /// How many such outcomes change it.
+    pub needed: u32,
+    /// Slots left out so far because a run lasted too long.
+    pub skipped: u64,
+}
+
+/// What the driver must do, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Open the connection to the target.
+    Connect,
+    /// Send these bytes.
+    Write(Vec<u8>),
+    /// Close the connection, or give up opening it.
+    Close,
+    /// Tell what the run found.
+    Report(Report),
+}
+
+/// The machine of one checked target.
+#[derive(Debug, Clone)]
+pub struct Check {
+    schedule: Schedule,
+    probe: Probe,
+    judge: Judge,
+    started: Instant,
+    actions: VecDeque<Action>,
+}
+
+impl Check {
+    /// A check that starts at `now` from the verdict `initial`; `draw` is a uniformly random number that places its
+    /// first run within the spread.
+    pub fn new(now: Instant, dialogue: Arc<Dialogue>, pace: Pace, initial: Health, draw: u64) -> Self {
+        Self {
+            schedule: Schedule::new(now, pace.interval, pace.spread, draw),
+            probe: Probe::new(dialogue, pace.timeout),
+            judge: Judge::new(initial, pace.rise, pace.fall),
+            started: now,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The present verdict.
+    pub fn health(&self) -> Health {
+        self.judge.health()
+    }
+
+    /// Takes what happened on the connection.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.probe.handle(now, input);
+        self.relay(now);
+    }
+
+    /// Starts a run that is due, ends one that has used up its time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.probe.handle_timeout(now);
+        self.relay(now);
+        if !self.probe.is_running() && self.schedule.take(now).is_some() {
+            self.started = now;
+            self.probe.handle(now, Input::Start);
+            self.relay(now);
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`], and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> (Instant, Timer) {
+        match self.probe.poll_timeout() {
+            Some(deadline) => (deadline, Timer::Deadline),
+            None => (self.schedule.next(), Timer::Run),
+        }
+    }
+
+    /// The next thing to do; call until `None` after every other call.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    fn relay(&mut self, now: Instant) {
+        while let Some(action) = self.probe.poll_action() {
+            let action = match action {
+                probe::Action::Connect => Action::Connect,
+                probe::Action::Write(bytes) => Action::Write(bytes),
+                probe::Action::Close => Action::Close,
+                probe::Action::Done(outcome) => Action::Report(self.report(now, outcome)),
+            };
+            self.actions.push_back(action);
+        }
+    }
+
+    fn report(&mut self, now: Instant, outcome: Outcome) -> Report {
+        let changed = self.judge.observe(outcome == Outcome::Pass).is_some();
+        Report {
+            outcome,
+            took: now - self.started,
+            at: now,
+            health: self.judge.health(),
+            changed,
+            against: self.judge.against(),
+            needed: self.judge.needed(),
+            skipped: self.schedule.skipped(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! The HTTP half of a check: the request it sends and the head of the reply it believes (RFC 9112 §2, §3, §4).
+//!
+//! Only the status line decides; the head is read to its end so that a server that dies in the middle of it fails,
+//! and the body is not read at all. Sizes are bytes. [`httparse`] does the parsing; this file only bounds it: a head
+//! longer than [`HEAD_BYTES_MAX`] or with more than [`HEADERS_MAX`] fields fails.
+
+use core::fmt::Write as _;
+use core::ops::RangeInclusive;
+
+/// Longest reply head read before the check fails, interim replies (1xx) included.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most header fields in a reply head.
+pub const HEADERS_MAX: usize = 128;
+
+const VERSION_PREFIX: &[u8] = b"HTTP/1.";
+
+/// One GET request and the statuses that pass.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Get {
+    /// Request target, starting with `/`.
+    pub path: String,
+    /// The `Host` field: a virtual host, or the server's address and port.
+    pub host: String,
+    /// Statuses that pass; any 2xx when empty.
+    pub status: Vec<RangeInclusive<u16>>,
+}
+
+impl Get {
+    /// True when `status` is one of those that pass.
+    pub fn accepts(&self, status: u16) -> bool {
+        if self.status.is_empty() {
+            return (200..300).contains(&status);
+        }
+        self.status.iter().any(|range| range.contains(&status))
+    }
+
+    /// The request's bytes. The connection is asked to close after the reply, so no server waits for a second one.
+    pub fn request(&self) -> Vec<u8> {
+        let mut text = String::with_capacity(128 + self.path.len() + self.host.len());
+        text.push_str("GET ");
+        text.extend(self.path.chars().map(visible));
+        text.push_str(" HTTP/1.1\r\nHost: ");
+        text.extend(self.host.chars().map(visible));
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "\r\nUser-Agent: weir/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        text.into_bytes()
+    }
+}
+
+/// Keeps a path or host from ending its line: whatever is not visible ASCII becomes `_`.
+fn visible(character: char) -> char {
+    if character.is_ascii_graphic() {
+        character
+    } else {
+        '_'
+    }
+}
+
+/// Why a reply is not a usable HTTP reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadError {
+    /// The bytes are not HTTP/1.
+    NotHttp,
+    /// The head did not end within [`HEAD_BYTES_MAX`] bytes or [`HEADERS_MAX`] fields.
+    TooLong,
+}
+
+/// Collects a reply head from whatever pieces the network delivers.
+#[derive(Debug, Clone, Default)]
+pub struct HeadReader {
+    bytes: Vec<u8>,
+    /// Bytes used up by interim replies, which count against the bound too.
+    interim: usize,
+}
+
+impl HeadReader {
+    /// Takes the next piece; the final status once the head is complete.
+    pub fn read(&mut self, piece: &[u8]) -> Result<Option<u16>, HeadError> {
+        let room = HEAD_BYTES_MAX.saturating_sub(self.interim + self.bytes.len());
+        let taken = &piece[..piece.len().min(room)];
+        let searched = self.bytes.len();
+        self.bytes.extend_from_slice(taken);
+        let known = self.bytes.len().min(VERSION_PREFIX.len());
+        if self.bytes[..known] != VERSION_PREFIX[..known] {
+            return Err(HeadError::NotHttp);
+        }
+        let mut from = searched;
+        while let Some(end) = head_end(&self.bytes, from) {
+            let status = parse_status(&self.bytes[..end])?;
+            // RFC 9110 §15.2: a client must be able to parse 1xx replies before the final one. 101 is final here.
+            if !(100..200).contains(&status) || status == 101 {
+                return Ok(Some(status));
+            }
+            self.bytes.drain(..end);
+            self.interim += end;
+            from = 0;
+        }
+        if taken.len() < piece.len() || self.interim + self.bytes.len() >= HEAD_BYTES_MAX {
+            return Err(HeadError::TooLong);
+        }
+        Ok(None)
+    }
+}
+
+/// One past the empty line that ends a head, looking only where it can newly be: from just before `from`.
+fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let start = from.saturating_sub(3);
+    let tail = &bytes[start..];
+    let crlf = tail
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|at| at + 4);
+    let bare = tail
+        .windows(2)
+        .position(|window| window == b"\n\n")
+        .map(|at| at + 2);
+    match (crlf, bare) {
+        (Some(a), Some(b)) => Some(start + a.min(b)),
+        (Some(end), None) | (None, Some(end)) => Some(start + end),
+        (None, None) => None,
+    }
+}
+
+fn parse_status(head: &[u8]) -> Result<u16, HeadError> {
+    let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut reply = httparse::Response::new(&mut fields);
+    match reply.parse(head) {
+        Ok(httparse::Status::Complete(_)) => reply.code.ok_or(HeadError::NotHttp),
+        Err(httparse::Error::TooManyHeaders) => Err(HeadError::TooLong),
+        Ok(httparse::Status::Partial) | Err(_) => Err(HeadError::NotHttp),
+    }
+}
+
+#[cfg(test)]
+mod tests;
