@@ -1,0 +1,1 @@
+//! Scenarios in network namespaces: real clients, real servers, the real processes.
