@@ -93,6 +93,17 @@ pub enum Outcome {
     Fail(Failure),
 }
 
+impl Outcome {
+    /// What the run says about the server: that it passes, that it fails, or nothing, when the fault was on this side.
+    pub fn evidence(self) -> Option<bool> {
+        match self {
+            Self::Pass => Some(true),
+            Self::Fail(Failure::Connection(Fault::Local)) => None,
+            Self::Fail(_) => Some(false),
+        }
+    }
+}
+
 /// What the driver must do, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {

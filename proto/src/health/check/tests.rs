@@ -225,3 +225,34 @@ fn random_inputs_never_confuse_a_check() {
         }
     }
 }
+
+/// One run from its slot to its report.
+fn one_run(check: &mut Check, input: Input<'_>) -> Report {
+    let (now, _) = check.poll_timeout();
+    check.handle_timeout(now);
+    check.handle(now, input);
+    let report = core::iter::from_fn(|| check.poll_action()).find_map(|action| match action {
+        Action::Report(report) => Some(report),
+        Action::Connect | Action::Write(_) | Action::Close => None,
+    });
+    report.expect("a run that is answered ends")
+}
+
+#[test]
+fn faults_on_this_side_condemn_no_server() {
+    let mut check = Check::new(Instant::ZERO, Arc::new(Dialogue::Tcp), pace(1, 2), Health::Up, 0);
+    for _ in 0..10 {
+        let report = one_run(&mut check, Input::Broken(Fault::Local));
+        assert_eq!((report.health, report.against), (Health::Up, 0));
+    }
+    check.mute(true);
+    for _ in 0..10 {
+        let report = one_run(&mut check, Input::Broken(Fault::Unreachable));
+        assert_eq!((report.health, report.against), (Health::Up, 0));
+    }
+    check.mute(false);
+    one_run(&mut check, Input::Broken(Fault::Unreachable));
+    assert_eq!(one_run(&mut check, Input::Broken(Fault::Refused)).health, Health::Down);
+    check.mute(true);
+    assert_eq!(one_run(&mut check, Input::Connected).health, Health::Up, "passes count while muted");
+}
