@@ -1,0 +1,59 @@
+# The verbs of this repository. Each installs what it needs on a fresh machine; a second run is quick.
+
+# rustup's cargo, and the tools of the administrator, also where the shell that called make does not know them.
+export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BUILD = cargo build --workspace --bins
+
+.PHONY: help demo demo-down test test-pure test-loom test-vdev test-net lint fuzz bench bench-check clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: ## build, then watch real HTTP traffic balanced in network namespaces (as root); KEEP=1 leaves the lab up
+	@scripts/install-deps rust build lab
+	$(BUILD)
+	@$(TARGET)/debug/weir-demo $(if $(KEEP),--keep)
+
+demo-down: ## remove the lab that `make demo KEEP=1` left up
+	@$(TARGET)/debug/weir-demo --down
+
+test: lint test-pure test-loom test-vdev test-net ## everything: format, lint, and the four layers of tests
+
+test-pure: ## the tests that need neither root nor DPDK
+	@scripts/install-deps rust
+	@scripts/run-tests pure
+
+test-loom: ## model checks of the rings and of snapshot publication
+	@scripts/install-deps rust
+	@scripts/run-tests loom
+
+test-vdev: ## real DPDK on virtual devices, without hugepages
+	@scripts/install-deps rust build
+	@scripts/run-tests vdev
+
+test-net: ## scenarios in network namespaces with real clients and servers (as root)
+	@scripts/install-deps rust build lab
+	$(BUILD)
+	@scripts/run-tests net
+
+lint: ## format check and clippy, warnings are errors
+	@scripts/install-deps rust build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fuzz: ## each fuzz target for FUZZ_S seconds (30); needs a nightly toolchain and cargo-fuzz
+	@scripts/install-deps rust
+	@scripts/fuzz
+
+bench: ## micro-benchmarks of the packet path
+	@scripts/install-deps rust build
+	cargo bench -p weir-benches
+
+bench-check: ## instructions per packet against the recorded ones; the regression gate
+	@scripts/install-deps rust build bench
+	@scripts/bench-check
+
+clean: ## build results, and every laboratory that was left behind
+	-@test ! -x $(TARGET)/debug/weir-demo || $(TARGET)/debug/weir-demo --down
+	cargo clean
