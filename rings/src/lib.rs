@@ -1,1 +1,3 @@
 //! What both processes map: segment, rings, counters, messages, hand-over.
+
+pub mod message;
