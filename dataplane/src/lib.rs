@@ -1,1 +1,4 @@
 //! The packet path, and the daemon around it.
+
+pub mod scheduler;
+pub mod tcp_state;

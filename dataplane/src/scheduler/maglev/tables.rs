@@ -1,0 +1,70 @@
+//! Maglev tables shared between services: fifty services over one pool build one table.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use core::net::IpAddr;
+
+use super::super::{Server, gcd_of};
+use super::build::{Member, SlotCount, Table, build};
+
+/// The tables in use, kept by whoever builds the schedulers. Holds no table alive by itself.
+#[derive(Debug, Default)]
+pub struct Tables {
+    built: HashMap<Key, Weak<Table>>,
+    /// Entries at which the dead ones are cleared out.
+    sweep_at: usize,
+}
+
+/// All that a table depends on: servers in order, weights without their common divisor.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    slots: SlotCount,
+    members: Box<[(IpAddr, u16, u32)]>,
+}
+
+impl Tables {
+    /// The table of these servers, which are sorted and have a weight.
+    pub(super) fn get<'a>(
+        &mut self,
+        slots: SlotCount,
+        servers: impl Iterator<Item = &'a Server> + Clone,
+    ) -> Arc<Table> {
+        let divisor = gcd_of(servers.clone().map(|server| server.weight)).max(1);
+        let members = servers.map(|server| (server.address, server.port, server.weight / divisor));
+        let key = Key {
+            slots,
+            members: members.collect(),
+        };
+        if let Some(table) = self.built.get(&key).and_then(Weak::upgrade) {
+            return table;
+        }
+        let table = Arc::new(build(slots, &members_of(&key)));
+        self.sweep();
+        self.built.insert(key, Arc::downgrade(&table));
+        table
+    }
+
+    /// How many tables are in use.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.built
+            .values()
+            .filter(|table| table.strong_count() > 0)
+            .count()
+    }
+
+    fn sweep(&mut self) {
+        if self.built.len() >= self.sweep_at {
+            self.built.retain(|_, table| table.strong_count() > 0);
+            self.sweep_at = self.built.len() * 2 + 16;
+        }
+    }
+}
+
+fn members_of(key: &Key) -> Vec<Member> {
+    key.members
+        .iter()
+        .map(|&(address, port, weight)| Member::new(key.slots, address, port, weight))
+        .collect()
+}

@@ -1,0 +1,1 @@
+//! Every scheduler against a naive one.
