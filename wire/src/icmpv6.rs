@@ -1,4 +1,4 @@
-//! ICMP for IPv6 (RFC 4443). Neighbour discovery is built on it.
+//! ICMP for IPv6 (RFC 4443). Neighbour discovery messages are in [`ndp`](crate::ndp).
 
 use core::net::Ipv6Addr;
 
@@ -340,7 +340,7 @@ impl<'a> Repr<'a> {
 
     /// Writes the message, checksum included. The buffer is exactly [`buffer_len`](Self::buffer_len) long.
     pub fn emit<T: AsRef<[u8]> + AsMut<[u8]>>(&self, packet: &mut Packet<T>, src: Ipv6Addr, dst: Ipv6Addr) {
-        let echo_word = |ident: u16, seq_no: u16| u32::from(ident) << 16 | u32::from(seq_no);
+        let echo_word = |ident: u16, seq_no: u16| (u32::from(ident) << 16) | u32::from(seq_no);
         let (msg_type, code, word) = match *self {
             Self::EchoRequest { ident, seq_no, .. } => (Message::ECHO_REQUEST, 0, echo_word(ident, seq_no)),
             Self::EchoReply { ident, seq_no, .. } => (Message::ECHO_REPLY, 0, echo_word(ident, seq_no)),

@@ -220,8 +220,9 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Packet<T> {
     /// Sets both flags and the fragment offset in bytes (a multiple of eight).
     #[inline]
     pub fn set_fragment(&mut self, dont_frag: bool, more_frags: bool, offset: u16) {
-        let flags = u16::from(dont_frag) * DONT_FRAG | u16::from(more_frags) * MORE_FRAGS;
-        put_u16(self.buffer.as_mut(), field::FLG_OFF, flags | offset >> 3);
+        let flag = |set: bool, bit: u16| if set { bit } else { 0 };
+        let flags = flag(dont_frag, DONT_FRAG) | flag(more_frags, MORE_FRAGS);
+        put_u16(self.buffer.as_mut(), field::FLG_OFF, flags | (offset >> 3));
     }
 
     /// Sets the time to live.

@@ -136,7 +136,7 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Packet<T> {
     /// Sets version 6, traffic class and flow label (20 bits).
     #[inline]
     pub fn set_version_class_label(&mut self, traffic_class: u8, flow_label: u32) {
-        let word = 6 << 28 | u32::from(traffic_class) << 20 | (flow_label & 0x000f_ffff);
+        let word = (6 << 28) | (u32::from(traffic_class) << 20) | (flow_label & 0x000f_ffff);
         put_u32(self.buffer.as_mut(), field::VER_TC_FLOW, word);
     }
 
