@@ -1,1 +1,48 @@
-//! The configuration: model, strict checking, difference.
+//! The configuration of weir: one TOML file for both processes, checked strictly.
+//!
+//! [`load`] turns a file into a [`Config`] in which every default is filled in and every reference is known to hold, or into a
+//! [`Report`] of everything that is wrong, each fault with file, line, column and the fix. [`diff()`] says in words what differs between
+//! two configurations. Nothing here touches the system: a file can be checked anywhere.
+//!
+//! Units: in the names of the fields (`_s`, `_ms`, `_us`, `_bytes`, `_mb`, `_percent`).
+
+#![forbid(unsafe_code)]
+
+mod backend;
+mod check;
+mod control;
+mod dataplane;
+mod device;
+mod diff;
+mod forward;
+mod ipvs;
+mod load;
+mod port;
+mod reader;
+mod reference;
+mod report;
+mod route;
+mod scheduler;
+mod service;
+mod suggest;
+mod text;
+mod timeouts;
+mod topology;
+
+pub use backend::Backend;
+pub use check::{Check, CheckKind, HttpCheck, StatusRange, TcpCheck};
+pub use control::{Control, LogFormat, LogLevel};
+pub use dataplane::{Dataplane, HugePages, Idle};
+pub use device::Device;
+pub use diff::{Change, ChangeKind, diff};
+pub use forward::{Forward, Tunnel};
+pub use ipvs::{ConnReuseMode, Ipvs};
+pub use load::{Config, load, parse};
+pub use port::Port;
+pub use reference::reference;
+pub use report::{Diagnostic, Report};
+pub use route::{Neighbor, NextHop, Route};
+pub use scheduler::{Scheduler, SchedulerFlag};
+pub use service::{NoServer, Protocol, Service};
+pub use text::MacAddress;
+pub use timeouts::{TimeoutPreset, Timeouts};

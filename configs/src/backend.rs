@@ -1,0 +1,274 @@
+//! `[[service.backend]]`: one server of a service.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::check::{self, Check};
+use crate::forward::{self, Forward, Tunnel};
+use crate::reader::{At, Fields, Key, Section};
+use crate::text::{self, HostPort};
+
+/// One server of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backend {
+    /// A name for people; not used to tell backends apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its address, and the port packets go to; 0: the port the client used.
+    pub address: SocketAddr,
+    /// Its share of new flows; 0: none, known flows go on.
+    pub weight: u16,
+    /// How packets get there: the service's way unless the backend has its own.
+    pub forward: Forward,
+    /// The outer packet; present exactly when `forward` is [`Forward::Tunnel`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<Tunnel>,
+    /// No new flows while it has this many; 0: no limit.
+    pub upper_threshold: u32,
+    /// New flows again once it has fewer than this; 0: three quarters of the upper threshold.
+    pub lower_threshold: u32,
+    /// Takes no new flows, whatever its weight; known flows go on.
+    pub drain: bool,
+    /// How its health is watched: the service's check unless the backend has its own; `None`: always taken for healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
+}
+
+impl Backend {
+    /// The weight it has before health is looked at: 0 while it drains.
+    pub fn weight_configured(&self) -> u16 {
+        if self.drain { 0 } else { self.weight }
+    }
+}
+
+pub(crate) static SECTION: Section = Section {
+    header: "[[service.backend]]",
+    meaning: "One server of the service above it.",
+    keys: &[
+        Key {
+            name: "address",
+            kind: "a text",
+            default: None,
+            meaning: "required: \"192.0.2.11:80\" or \"[2001:db8::11]:80\"; without a port: the service's, or the one the client used when the service has several",
+        },
+        Key {
+            name: "name",
+            kind: "a text of 1 to 63 characters a-z A-Z 0-9 - _ .",
+            default: None,
+            meaning: "a name for people",
+        },
+        Key {
+            name: "weight",
+            kind: "a whole number from 0 to 65535",
+            default: Some("1"),
+            meaning: "its share of new flows; 0: none, known flows go on",
+        },
+        Key {
+            name: "forward",
+            kind: "\"dr\", \"tunnel\", \"nat\" or \"fullnat\"",
+            default: None,
+            meaning: "left out: the service's",
+        },
+        Key {
+            name: "tunnel",
+            kind: "a table",
+            default: None,
+            meaning: "left out: the service's",
+        },
+        Key {
+            name: "upper_threshold",
+            kind: "a whole number of connections from 0 to 4294967295",
+            default: Some("0"),
+            meaning: "no new flows while it has this many; 0: no limit",
+        },
+        Key {
+            name: "lower_threshold",
+            kind: "a whole number of connections from 0 to 4294967295",
+            default: Some("0"),
+            meaning: "new flows again once it has fewer; 0: three quarters of `upper_threshold`",
+        },
+        Key {
+            name: "drain",
+            kind: "true or false",
+            default: Some("false"),
+            meaning: "takes no new flows, whatever its weight; known flows go on",
+        },
+        Key {
+            name: "check",
+            kind: "a table",
+            default: None,
+            meaning: "left out: the service's",
+        },
+    ],
+};
+
+/// What backends take over from their service.
+pub(crate) struct Inherited<'a> {
+    pub(crate) addresses: &'a [SocketAddr],
+    pub(crate) forward: Forward,
+    pub(crate) tunnel: Option<Tunnel>,
+    pub(crate) check: Option<&'a Check>,
+}
+
+impl Inherited<'_> {
+    /// The port of the service, if all its addresses have the same one.
+    fn port(&self) -> Option<u16> {
+        let first = self.addresses.first()?.port();
+        self.addresses
+            .iter()
+            .all(|address| address.port() == first)
+            .then_some(first)
+    }
+
+    fn is_ipv4(&self) -> bool {
+        self.addresses.first().is_none_or(SocketAddr::is_ipv4)
+    }
+}
+
+pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<Backend> {
+    let name = fields.parsed("name", text::name).map(|at| at.value);
+    let forward = fields.word("forward", &Forward::WORDS).unwrap_or(service.forward);
+    let own_tunnel = fields
+        .table("tunnel", &forward::TUNNEL_SECTION)
+        .map(|tunnel| forward::read_tunnel(&tunnel));
+    let own_check = fields
+        .table("check", &check::SECTION)
+        .and_then(|own| check::read(&own));
+    let upper_threshold = fields
+        .integer("upper_threshold", 0..=u64::from(u32::MAX))
+        .unwrap_or(0);
+    let lower_threshold = fields
+        .integer("lower_threshold", 0..=u64::from(u32::MAX))
+        .unwrap_or(0);
+    let weight = fields.integer("weight", 0..=65_535).unwrap_or(1);
+    let drain = fields.boolean("drain").unwrap_or(false);
+    check_thresholds(fields, upper_threshold, lower_threshold);
+    if own_tunnel.is_some() && forward != Forward::Tunnel {
+        let message = format!("`tunnel` has no meaning with forward \"{forward}\"");
+        fields.context.error(
+            fields.span_of("tunnel"),
+            message,
+            "leave `tunnel` out, or set forward = \"tunnel\"",
+        );
+    }
+    let host = fields.required("address", text::host_port)?;
+    let port = read_port(fields, service, forward, &host);
+    check_family(fields, service, forward, &host);
+    let check = own_check.or_else(|| service.check.cloned());
+    if let Some(check) = &check {
+        check_port(fields, check, port, &host);
+    }
+    Some(Backend {
+        name,
+        address: SocketAddr::new(host.value.address, port),
+        weight,
+        forward,
+        tunnel: (forward == Forward::Tunnel).then(|| own_tunnel.or(service.tunnel).unwrap_or(Tunnel::Ipip)),
+        upper_threshold,
+        lower_threshold,
+        drain,
+        check,
+    })
+}
+
+fn check_thresholds(fields: &Fields<'_, '_>, upper: u32, lower: u32) {
+    if lower > 0 && upper == 0 {
+        fields.context.error(
+            fields.span_of("lower_threshold"),
+            "`lower_threshold` without `upper_threshold`",
+            "set `upper_threshold` too, or leave both out",
+        );
+    } else if lower > 0 && lower >= upper {
+        let message = format!("`lower_threshold` {lower} is not below `upper_threshold` {upper}");
+        fields.context.error(
+            fields.span_of("lower_threshold"),
+            message,
+            "make it smaller, or leave it out for three quarters of the upper one",
+        );
+    }
+}
+
+/// The backend's port, checked against what the mode can do: DR and tunnels leave the client's port as it is.
+fn read_port(fields: &Fields<'_, '_>, service: &Inherited<'_>, forward: Forward, host: &At<HostPort>) -> u16 {
+    let service_port = service.port();
+    let port = host.value.port.unwrap_or(service_port.unwrap_or(0));
+    let address = written(host.value.address);
+    if !forward.keeps_destination() || service.addresses.is_empty() {
+        return port;
+    }
+    match service_port {
+        Some(wanted) if wanted != port => {
+            let message = format!(
+                "port {port} differs from the service's port {wanted}, and forward \"{forward}\" cannot change it"
+            );
+            let fix = if wanted == 0 {
+                format!("write \"{}\"", host.value.address)
+            } else {
+                format!("write \"{address}:{wanted}\"")
+            };
+            fields.context.error(
+                host.span.clone(),
+                message,
+                format!("{fix}, or set forward = \"nat\" or \"fullnat\""),
+            );
+        }
+        None if port != 0 => {
+            let message = format!(
+                "the service has several ports, and forward \"{forward}\" cannot change them to {port}"
+            );
+            fields.context.error(
+                host.span.clone(),
+                message,
+                format!("leave the port out: \"{}\"", host.value.address),
+            );
+        }
+        _ => {}
+    }
+    port
+}
+
+fn written(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(four) => four.to_string(),
+        IpAddr::V6(six) => format!("[{six}]"),
+    }
+}
+
+fn check_family(fields: &Fields<'_, '_>, service: &Inherited<'_>, forward: Forward, host: &At<HostPort>) {
+    if service.addresses.is_empty()
+        || forward == Forward::Tunnel
+        || service.is_ipv4() == host.value.address.is_ipv4()
+    {
+        return;
+    }
+    let (wanted, found) = if service.is_ipv4() {
+        ("IPv4", "IPv6")
+    } else {
+        ("IPv6", "IPv4")
+    };
+    let message = format!(
+        "the service is {wanted} but the backend {} is {found}",
+        host.value.address
+    );
+    fields.context.error(
+        host.span.clone(),
+        message,
+        format!("name an {wanted} backend, or set forward = \"tunnel\", which may cross families"),
+    );
+}
+
+fn check_port(fields: &Fields<'_, '_>, check: &Check, port: u16, host: &At<HostPort>) {
+    if port == 0 && check.kind.port().is_none() {
+        let kind = check.kind.as_str();
+        let message = format!(
+            "the {kind} check of {} does not know which port to ask",
+            host.value.address
+        );
+        fields.context.error(
+            host.span.clone(),
+            message,
+            format!("add the port to the check: {kind} = {{ port = 80 }}"),
+        );
+    }
+}

@@ -1,0 +1,279 @@
+//! From a file to a checked [`Config`], or to a [`Report`] of everything that is wrong.
+
+use std::path::Path;
+
+use serde::Serialize;
+use toml::de::DeTable;
+
+use crate::control::{self, Control};
+use crate::dataplane::{self, Dataplane};
+use crate::ipvs::{self, Ipvs};
+use crate::port::{self, Port};
+use crate::reader::{Context, Fields, Key, Section};
+use crate::report::Report;
+use crate::route::{self, Neighbor, Route};
+use crate::service::{self, Service};
+use crate::timeouts::{self, Timeouts};
+use crate::topology::{self, Read};
+
+/// A checked configuration: defaults filled in, inheritance resolved, references known to hold.
+///
+/// Its serialised form has the shape of the file, so that `toml::to_string` gives a file that loads as the same configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct Config {
+    /// `[dataplane]`
+    pub dataplane: Dataplane,
+    /// `[control]`
+    pub control: Control,
+    /// `[timeouts]`
+    pub timeouts: Timeouts,
+    /// `[ipvs]`
+    pub ipvs: Ipvs,
+    /// `[[port]]`
+    #[serde(rename = "port")]
+    pub ports: Vec<Port>,
+    /// `[[route]]`
+    #[serde(rename = "route")]
+    pub routes: Vec<Route>,
+    /// `[[neighbor]]`
+    #[serde(rename = "neighbor")]
+    pub neighbors: Vec<Neighbor>,
+    /// `[[service]]`
+    #[serde(rename = "service")]
+    pub services: Vec<Service>,
+}
+
+impl Config {
+    /// The configuration as a TOML file with every default written out; it loads as the same configuration.
+    pub fn to_toml(&self) -> String {
+        // Serialising plain structs, strings and numbers cannot fail.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// The port of that name.
+    pub fn port(&self, name: &str) -> Option<&Port> {
+        self.ports.iter().find(|port| port.name == name)
+    }
+
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+}
+
+pub(crate) static ROOT: Section = Section {
+    header: "the file",
+    meaning: "Sections of the file, all optional.",
+    keys: &[
+        Key {
+            name: "dataplane",
+            kind: "a table",
+            default: None,
+            meaning: "the packet process",
+        },
+        Key {
+            name: "control",
+            kind: "a table",
+            default: None,
+            meaning: "the control process",
+        },
+        Key {
+            name: "timeouts",
+            kind: "a table",
+            default: None,
+            meaning: "how long idle flows are remembered",
+        },
+        Key {
+            name: "ipvs",
+            kind: "a table",
+            default: None,
+            meaning: "switches under IPVS's names",
+        },
+        Key {
+            name: "port",
+            kind: "an array of tables",
+            default: None,
+            meaning: "devices",
+        },
+        Key {
+            name: "route",
+            kind: "an array of tables",
+            default: None,
+            meaning: "where packets for other subnets go",
+        },
+        Key {
+            name: "neighbor",
+            kind: "an array of tables",
+            default: None,
+            meaning: "MAC addresses that are not asked for",
+        },
+        Key {
+            name: "service",
+            kind: "an array of tables",
+            default: None,
+            meaning: "what is balanced",
+        },
+    ],
+};
+
+/// Larger files are refused unread: no configuration is, and a mistaken path may be.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Loads and checks a file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: impl AsRef<Path>) -> Result<Config, Report> {
+    let path = path.as_ref();
+    let file = path.display().to_string();
+    let unreadable = |error: std::io::Error| {
+        let help = match error.kind() {
+            std::io::ErrorKind::NotFound => "give the path of a weir.toml that exists",
+            std::io::ErrorKind::PermissionDenied => "run as a user who may read it",
+            _ => "check the path and the file system",
+        };
+        Report::about_file(&file, format!("cannot read the file: {error}"), help)
+    };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(Report::about_file(
+            &file,
+            "this is a directory",
+            "give the path of the file in it",
+        ));
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        let message = format!("the file has {} bytes", metadata.len());
+        return Err(Report::about_file(
+            &file,
+            message,
+            format!("a configuration has at most {FILE_BYTES_MAX}: is this the right file?"),
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    match String::from_utf8(bytes) {
+        Ok(text) => parse(&text, &file),
+        Err(error) => {
+            let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+                .iter()
+                .filter(|&&byte| byte == b'\n')
+                .count()
+                + 1;
+            Err(Report::about_file(
+                &file,
+                format!("line {line} is not UTF-8 text"),
+                "save the file as UTF-8",
+            ))
+        }
+    }
+}
+
+/// Checks a configuration given as text; `file` is its name in messages.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, file: &str) -> Result<Config, Report> {
+    let context = Context::new(file, text);
+    let (document, faults) = DeTable::parse_recoverable(text);
+    for fault in &faults {
+        context.error(
+            fault.span().unwrap_or(0..0),
+            fault.message(),
+            syntax_help(fault.message()),
+        );
+    }
+    // What could be recovered of a file with syntax errors would give errors that are none.
+    let config = if faults.is_empty() {
+        read(&context, document.get_ref())
+    } else {
+        Config::default()
+    };
+    if context.count() == 0 {
+        Ok(config)
+    } else {
+        Err(Report {
+            diagnostics: context.into_diagnostics(),
+        })
+    }
+}
+
+/// The TOML mistakes people make, and what to do; the parser's own message says the rest.
+fn syntax_help(message: &str) -> &'static str {
+    if message.contains("duplicate key") {
+        "a key or [section] may stand once: remove one of the two, or write [[section]] where several are meant"
+    } else if message.contains("newline")
+        || message.contains("unclosed")
+        || message.contains("invalid basic string")
+    {
+        "close the quotes or brackets on this line"
+    } else {
+        "write key = value, with texts in double quotes"
+    }
+}
+
+fn read<'s>(context: &Context<'s>, document: &DeTable<'s>) -> Config {
+    let root = Fields::new(context, &ROOT, document, 0..0);
+    let table = |name, section| root.table(name, section);
+    let timeouts = table("timeouts", &timeouts::SECTION)
+        .map_or(Timeouts::IPVS, |fields| timeouts::read(&fields, Timeouts::IPVS));
+    let ipvs =
+        table("ipvs", &ipvs::SECTION).map_or(Ipvs::default(), |fields| ipvs::read(&fields, Ipvs::default()));
+    let dataplane = table("dataplane", &dataplane::SECTION)
+        .map_or_else(Dataplane::default, |fields| dataplane::read(&fields));
+    let control =
+        table("control", &control::SECTION).map_or_else(Control::default, |fields| control::read(&fields));
+    let ports = read_all(&root, "port", &port::SECTION, port::read);
+    let routes = read_all(&root, "route", &route::SECTION, route::read);
+    let neighbors = read_all(&root, "neighbor", &route::NEIGHBOR_SECTION, route::read_neighbor);
+    let services = read_all(&root, "service", &service::SECTION, |fields| {
+        service::read(fields, ipvs, timeouts)
+    });
+    check_sockets(&root, &dataplane, &control);
+    topology::check_ports(&ports);
+    let routes = topology::resolve_routes(&ports, &routes);
+    let neighbors = topology::resolve_neighbors(&ports, &neighbors);
+    topology::check_services(&ports, &routes, &services, &dataplane);
+    Config {
+        dataplane,
+        control,
+        timeouts,
+        ipvs,
+        ports: values(ports),
+        routes: values(routes),
+        neighbors,
+        services: values(services),
+    }
+}
+
+fn read_all<'a, 's, T>(
+    root: &Fields<'a, 's>,
+    name: &str,
+    section: &'static Section,
+    read: impl Fn(&Fields<'a, 's>) -> Option<T>,
+) -> Vec<Read<'a, 's, T>> {
+    let tables = root.tables(name, section).into_iter();
+    tables
+        .map(|fields| Read {
+            value: read(&fields),
+            fields,
+        })
+        .collect()
+}
+
+fn values<T>(read: Vec<Read<'_, '_, T>>) -> Vec<T> {
+    read.into_iter().filter_map(|entry| entry.value).collect()
+}
+
+fn check_sockets(root: &Fields<'_, '_>, dataplane: &Dataplane, control: &Control) {
+    if dataplane.socket == control.socket {
+        let message = format!(
+            "[dataplane] and [control] have the same socket {}",
+            control.socket.display()
+        );
+        root.context.error(
+            root.span_of("control"),
+            message,
+            "give each process a socket of its own",
+        );
+    }
+}

@@ -1,0 +1,60 @@
+//! The reference page, made from the very lists the readers use.
+
+use std::fmt::Write;
+
+use crate::reader::Section;
+use crate::{backend, check, control, dataplane, forward, ipvs, load, port, route, service, timeouts};
+
+/// Every section, in the order of the page.
+pub(crate) const SECTIONS: [&Section; 14] = [
+    &load::ROOT,
+    &dataplane::SECTION,
+    &control::SECTION,
+    &port::SECTION,
+    &route::SECTION,
+    &route::NEIGHBOR_SECTION,
+    &service::SECTION,
+    &backend::SECTION,
+    &forward::TUNNEL_SECTION,
+    &check::SECTION,
+    &check::TCP_SECTION,
+    &check::HTTP_SECTION,
+    &timeouts::SECTION,
+    &ipvs::SECTION,
+];
+
+/// The header of the first section that has a key of that name.
+pub(crate) fn section_with(name: &str) -> Option<&'static str> {
+    let found = SECTIONS
+        .iter()
+        .skip(1)
+        .find(|section| section.keys.iter().any(|key| key.name == name));
+    found.map(|section| section.header)
+}
+
+/// The reference of the configuration file as Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# weir.toml\n\nOne TOML file for `weir-dataplane` and `weir-control`. Units are in the names of the keys. A key that is not in these tables is an\n\
+         error. This page is made from the lists that the loader itself uses; a test keeps it so.\n",
+    );
+    for section in SECTIONS {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            page,
+            "\n## {}\n\n{}\n\n| key | value | default | meaning |\n|---|---|---|---|\n",
+            section.header, section.meaning
+        );
+        for key in section.keys {
+            let default = key
+                .default
+                .map_or_else(|| "–".to_owned(), |default| format!("`{default}`"));
+            let _ = writeln!(
+                page,
+                "| `{}` | {} | {default} | {} |",
+                key.name, key.kind, key.meaning
+            );
+        }
+    }
+    page
+}
