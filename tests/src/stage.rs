@@ -83,6 +83,18 @@ impl Stage {
         })
     }
 
+    /// Waits until a request is answered, after something that may cost some.
+    pub fn wait_serving(&self) -> Result<(), LabError> {
+        wait_until("a good answer", DETECTION, || {
+            let reply = self.client.get(URL).map_err(|error| error.to_string())?;
+            if reply.is_good() {
+                Ok(())
+            } else {
+                Err(format!("{reply:?}"))
+            }
+        })
+    }
+
     /// Lets servers and load balancer run on after this value is gone.
     pub fn leave_running(self) {
         self.servers.into_iter().for_each(WebServer::leave_running);
