@@ -1,1 +1,10 @@
 //! The control daemon and weirctl.
+//!
+//! The daemon is one actor ([`daemon`]) that owns all state and decides; around it stand tasks that only move bytes
+//! and time: one per health check ([`health`]), one for the dataplane ([`link`]), one per API connection ([`api`]).
+//! What the dataplane should hold is computed by one pure function ([`publish`]), and no other path writes to it.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod health;

@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub struct Pace {
     /// From the start of one run to the start of the next.
     pub interval: Duration,
+    /// By how much that may differ, at random, so that checks which began together do not stay together.
+    pub jitter: Duration,
     /// A run's whole time.
     pub timeout: Duration,
     /// Passes in a row that bring a server up.
@@ -79,11 +81,11 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check that starts at `now` from the verdict `initial`; `draw` is a uniformly random number that places its
-    /// first run within the spread.
-    pub fn new(now: Instant, dialogue: Arc<Dialogue>, pace: Pace, initial: Health, draw: u64) -> Self {
+    /// A check that starts at `now` from the verdict `initial`; `seed` is a uniformly random number that places its
+    /// runs within spread and jitter.
+    pub fn new(now: Instant, dialogue: Arc<Dialogue>, pace: Pace, initial: Health, seed: u64) -> Self {
         Self {
-            schedule: Schedule::new(now, pace.interval, pace.spread, draw),
+            schedule: Schedule::new(now, pace.interval, pace.jitter, pace.spread, seed),
             probe: Probe::new(dialogue, pace.timeout),
             judge: Judge::new(initial, pace.rise, pace.fall),
             muted: false,
@@ -113,7 +115,7 @@ impl Check {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.probe.handle_timeout(now);
         self.relay(now);
-        if !self.probe.is_running() && self.schedule.take(now).is_some() {
+        if !self.probe.is_running() && self.schedule.take(now) {
             self.started = now;
             self.probe.handle(now, Input::Start);
             self.relay(now);

@@ -1,35 +1,47 @@
-//! When a check runs: a grid of instants `first + n × interval`, with `first` drawn from the first interval.
+//! When a check runs: near the instants of a grid `first + n × interval`, with `first` drawn from the first interval.
 //!
-//! Runs stay on the grid however late they are noticed, so ten thousand checks never bunch up and never drift. When a
-//! run lasted past one slot, the next starts at once and the grid goes on as it was; further slots that passed are
-//! skipped and counted, not made up for.
+//! The grid never moves, however late runs are noticed, so ten thousand checks never bunch up and never drift. Each run
+//! stands off its grid instant by a random offset of at most half the jitter, so the time between two runs is the
+//! interval ± the jitter. When a run lasted past one slot, the next starts at once and the grid goes on as it was;
+//! further slots that passed are skipped and counted, not made up for.
 
 use crate::time::{Duration, Instant};
 
 /// The shortest interval a schedule accepts; shorter ones are taken as this.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
-/// The grid of one check.
+/// When the runs of one check are due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    next: Instant,
+    /// The grid instant that the next run belongs to.
+    slot: Instant,
+    due: Instant,
     interval: Duration,
+    jitter: Duration,
+    /// State of the generator of offsets (SplitMix64).
+    random: u64,
     skipped: u64,
 }
 
 impl Schedule {
-    /// A grid whose first slot lies in `[now, now + spread)`: `draw` is a uniformly random number that says where.
-    pub fn new(now: Instant, interval: Duration, spread: Duration, draw: u64) -> Self {
+    /// A grid whose first slot lies in `[now, now + spread)`. `seed` is a uniformly random number: it says where, and
+    /// is the source of all later offsets. A jitter above half the interval is taken as that.
+    pub fn new(now: Instant, interval: Duration, jitter: Duration, spread: Duration, seed: u64) -> Self {
+        let interval = interval.max(INTERVAL_MIN);
+        let first = now + fraction(spread, seed);
         Self {
-            next: now + fraction(spread, draw),
-            interval: interval.max(INTERVAL_MIN),
+            slot: first,
+            due: first,
+            interval,
+            jitter: jitter.min(interval / 2),
+            random: seed,
             skipped: 0,
         }
     }
 
-    /// The next slot.
+    /// When the next run is due.
     pub fn next(&self) -> Instant {
-        self.next
+        self.due
     }
 
     /// Slots that passed unused because a run was still under way.
@@ -37,36 +49,40 @@ impl Schedule {
         self.skipped
     }
 
-    /// Takes the slot that is due at `now`, if one is, and moves on to the first slot after `now`.
-    pub fn take(&mut self, now: Instant) -> Option<Instant> {
-        if now < self.next {
-            return None;
+    /// Takes the run that is due at `now`, if one is, and moves on to the first slot after `now`.
+    pub fn take(&mut self, now: Instant) -> bool {
+        if now < self.due {
+            return false;
         }
-        let slot = self.next;
-        self.next = slot + self.interval;
-        self.skip_to_after(now);
-        Some(slot)
+        self.slot += self.interval;
+        if self.slot <= now {
+            let passed = whole((now - self.slot).as_nanos() / self.interval.as_nanos() + 1);
+            self.skipped = self.skipped.saturating_add(passed);
+            self.slot += Duration::from_nanos(whole(self.interval.as_nanos()).saturating_mul(passed));
+        }
+        let offset = fraction(self.jitter, self.draw());
+        self.due = (self.slot - self.jitter / 2 + offset).max(now);
+        true
     }
 
-    /// Moves to the first slot after `now`, counting what is left out.
-    fn skip_to_after(&mut self, now: Instant) {
-        if self.next > now {
-            return;
-        }
-        let late = (now - self.next).as_nanos();
-        let interval = self.interval.as_nanos();
-        let passed = u64::try_from(late / interval + 1).unwrap_or(u64::MAX);
-        self.skipped = self.skipped.saturating_add(passed);
-        let step = u64::try_from(interval).unwrap_or(u64::MAX).saturating_mul(passed);
-        self.next += Duration::from_nanos(step);
+    fn draw(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 }
 
 /// `span × draw / 2^64`, in whole nanoseconds.
 fn fraction(span: Duration, draw: u64) -> Duration {
-    let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    let scaled = (u128::from(nanos) * u128::from(draw)) >> 64;
-    Duration::from_nanos(u64::try_from(scaled).unwrap_or(u64::MAX))
+    let nanos = whole(span.as_nanos());
+    Duration::from_nanos(whole((u128::from(nanos) * u128::from(draw)) >> 64))
+}
+
+/// As many nanoseconds as an [`Instant`] can hold.
+fn whole(nanos: u128) -> u64 {
+    u64::try_from(nanos).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn pace(rise: u32, fall: u32) -> Pace {
     Pace {
         interval: 2 * SECOND,
+        jitter: Duration::ZERO,
         timeout: SECOND,
         rise,
         fall,
@@ -152,6 +153,7 @@ fn checks_that_start_together_spread_over_the_interval() {
 fn a_run_longer_than_the_interval_skips_slots_and_says_so() {
     let slow = Pace {
         interval: SECOND,
+        jitter: Duration::ZERO,
         timeout: Duration::from_millis(3_500),
         rise: 1,
         fall: 1,

@@ -1,0 +1,172 @@
+//! Health checks on real sockets: which run, what they found, and the tasks that run them.
+//!
+//! - [`Target`]: everything that makes a check what it is. Two backends with equal targets share one check, and a
+//!   reload that leaves a target unchanged leaves its check, and what it found, alone.
+//! - [`book`]: what is known of every target; plain data.
+//! - [`driver`]: one small task per target around [`weir_proto::health::Check`].
+//! - [`Checks`]: starts and stops tasks so that exactly the wanted targets are checked.
+
+pub mod book;
+mod connection;
+mod driver;
+
+use crate::clock::Clock;
+use book::{Book, Change};
+use driver::{CheckId, Driver};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use weir_proto::health::check::{Pace, Report};
+use weir_proto::health::{Dialogue, Health};
+
+/// Reports that may wait for the daemon; past that, checks wait before they go on.
+const REPORTS_MAX: usize = 1_024;
+
+/// What a check connects to, how, and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// What to say and to hear.
+    pub dialogue: Dialogue,
+    /// When, and how many outcomes decide.
+    pub pace: Pace,
+    /// Where the connection comes from.
+    pub source: Source,
+}
+
+/// The near end of a check's connections; the routing table decides what is left open.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// Bind to this address.
+    pub address: Option<IpAddr>,
+    /// Bind to this network interface.
+    pub interface: Option<String>,
+}
+
+/// The running checks.
+#[derive(Debug)]
+pub struct Checks {
+    book: Book,
+    running: HashMap<Arc<Target>, (CheckId, AbortHandle)>,
+    tasks: JoinSet<CheckId>,
+    next_id: u64,
+    clock: Clock,
+    rng: SmallRng,
+    muted: Arc<AtomicBool>,
+    sender: mpsc::Sender<(CheckId, Report)>,
+    reports: mpsc::Receiver<(CheckId, Report)>,
+}
+
+impl Checks {
+    /// No checks yet. `seed` places the first runs.
+    pub fn new(clock: Clock, seed: u64) -> Self {
+        let (sender, reports) = mpsc::channel(REPORTS_MAX);
+        Self {
+            book: Book::default(),
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+            next_id: 0,
+            clock,
+            rng: SmallRng::seed_from_u64(seed),
+            muted: Arc::new(AtomicBool::new(false)),
+            sender,
+            reports,
+        }
+    }
+
+    /// What is known of every target.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// While muted, failures do not count: the path that the checks take is known to be broken on this side.
+    pub fn mute(&self, muted: bool) {
+        self.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// True while failures do not count.
+    pub fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Relaxed)
+    }
+
+    /// Checks exactly `targets` from now on; those that are checked already go on undisturbed.
+    pub fn reconcile<'a>(&mut self, targets: impl IntoIterator<Item = &'a Target>) {
+        let wanted: HashSet<&Target> = targets.into_iter().collect();
+        let gone: Vec<_> = self.running.keys().filter(|target| !wanted.contains(&***target)).cloned().collect();
+        for target in gone {
+            self.stop(&target);
+        }
+        for target in wanted {
+            if !self.running.contains_key(target) {
+                self.start(Arc::new(target.clone()), Health::Up);
+            }
+        }
+    }
+
+    /// The next change of verdict. Cancel-safe.
+    pub async fn next_change(&mut self) -> Change {
+        loop {
+            tokio::select! {
+                Some((id, report)) = self.reports.recv() => {
+                    if let Some(change) = self.book.observe(id, report) {
+                        return change;
+                    }
+                }
+                Some(ended) = self.tasks.join_next() => self.on_task_end(&ended),
+            }
+        }
+    }
+
+    fn start(&mut self, target: Arc<Target>, initial: Health) {
+        let id = CheckId(self.next_id);
+        self.next_id += 1;
+        let driver = Driver {
+            id,
+            target: Arc::clone(&target),
+            clock: self.clock,
+            muted: Arc::clone(&self.muted),
+            reports: self.sender.clone(),
+        };
+        let task = self.tasks.spawn(driver.run(initial, self.rng.random()));
+        self.book.open(id, Arc::clone(&target), initial, self.clock.now());
+        self.running.insert(target, (id, task));
+    }
+
+    fn stop(&mut self, target: &Target) {
+        if let Some((id, task)) = self.running.remove(target) {
+            task.abort();
+            self.book.close(id);
+        }
+    }
+
+    /// A check's task ends only when it is stopped or has panicked; after a panic it starts afresh from its verdict.
+    fn on_task_end(&mut self, ended: &Result<CheckId, tokio::task::JoinError>) {
+        let Err(error) = ended else { return };
+        if !error.is_panic() {
+            return;
+        }
+        let task = error.id();
+        let found = self.running.iter().find(|(_, (_, handle))| handle.id() == task);
+        let Some(target) = found.map(|(target, _)| Arc::clone(target)) else {
+            return;
+        };
+        tracing::error!(target = %target.address, %error, "a health check panicked; it starts again");
+        let health = self.book.health(&target);
+        self.stop(&target);
+        self.start(target, health);
+    }
+}
+
+/// The distinct targets of an iterator, in a stable order of first mention.
+pub fn distinct(targets: impl IntoIterator<Item = Target>) -> Vec<Target> {
+    let mut seen = HashSet::new();
+    targets.into_iter().filter(|target| seen.insert(target.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests;
