@@ -10,8 +10,10 @@ pub const ABI: u64 = LAYOUT_VERSION << 32
     | (cfg!(target_endian = "big") as u64);
 
 pub mod counters;
+pub mod hello;
 mod memory;
 pub mod message;
+pub mod query;
 #[cfg(not(loom))]
 pub mod segment;
 pub mod snapshot;

@@ -216,6 +216,16 @@ coded_enum! {
 }
 
 coded_enum! {
+    /// Where a route comes from.
+    RouteOrigin, "route origin" {
+        /// The addresses of a port.
+        Connected = 1 "connected",
+        /// The configuration.
+        Static = 2 "static",
+    }
+}
+
+coded_enum! {
     /// What traffic shows about a backend (DPVS's dest-check).
     PassiveSign, "passive sign" {
         /// Connections stay unanswered or are reset at once.

@@ -27,7 +27,7 @@ pub(crate) use keys::address_bits;
 pub use keys::{BackendKey, Mac, PORT_ID_MAX, PortId, Prefix, ServiceKey, VlanId};
 pub use kinds::{
     ConnReuse, ForwardMode, MaglevSize, NeighborState, NoServerReply, PassiveSign, Protocol, RefuseReason,
-    SchedulerKind, TunnelChecksum, TunnelKind, UnknownName,
+    RouteOrigin, SchedulerKind, TunnelChecksum, TunnelKind, UnknownName,
 };
 pub use objects::{
     Backend, FlowPolicy, Forward, GATEWAYS_MAX, Gateway, LocalAddress, LocalAddressKey, MssClamp, Neighbor,
