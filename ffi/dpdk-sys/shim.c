@@ -57,7 +57,10 @@ int weir_port_info_get(uint16_t port, struct weir_port_info *info)
 	info->min_mtu = dev.min_mtu;
 	info->max_mtu = dev.max_mtu;
 	info->reta_size = dev.reta_size;
+	/* 0 is an older driver's way of saying the usual length. */
 	info->rss_key_bytes = dev.hash_key_size;
+	if (dev.flow_type_rss_offloads != 0 && dev.hash_key_size == 0)
+		info->rss_key_bytes = WEIR_RSS_KEY_USUAL;
 	return 0;
 }
 
@@ -141,18 +144,29 @@ int weir_tx_burst_mode(uint16_t port, char *mode)
 	return rc;
 }
 
-int weir_rss_get(uint16_t port, uint8_t *key, uint16_t key_bytes, uint64_t *functions)
+int weir_rss_get(uint16_t port, uint8_t *key, uint16_t key_bytes)
 {
 	struct rte_eth_rss_conf conf;
-	int rc;
 
 	memset(&conf, 0, sizeof(conf));
 	conf.rss_key = key;
 	conf.rss_key_len = (uint8_t)key_bytes;
-	rc = rte_eth_dev_rss_hash_conf_get(port, &conf);
-	if (rc == 0)
-		*functions = conf.rss_hf;
-	return rc;
+	return rte_eth_dev_rss_hash_conf_get(port, &conf);
+}
+
+int weir_rss_set(uint16_t port, const uint8_t *key, uint16_t key_bytes, uint64_t functions)
+{
+	uint8_t copy[WEIR_RSS_KEY_MAX] = {0};
+	struct rte_eth_rss_conf conf;
+
+	if (key_bytes >= WEIR_RSS_KEY_MAX)
+		return -EINVAL;
+	memcpy(copy, key, key_bytes);
+	memset(&conf, 0, sizeof(conf));
+	conf.rss_key = copy;
+	conf.rss_key_len = (uint8_t)key_bytes;
+	conf.rss_hf = functions;
+	return rte_eth_dev_rss_hash_update(port, &conf);
 }
 
 int weir_reta_get(uint16_t port, uint16_t *queues, uint16_t size)

@@ -54,6 +54,10 @@ static const uint64_t WEIR_RSS_IP = RTE_ETH_RSS_IP;
 static const uint64_t WEIR_RSS_TCP = RTE_ETH_RSS_TCP;
 static const uint64_t WEIR_RSS_UDP = RTE_ETH_RSS_UDP;
 
+/* Bytes of a Toeplitz key: of most devices, and more than of any. */
+#define WEIR_RSS_KEY_USUAL 40
+#define WEIR_RSS_KEY_MAX 256
+
 static const uint16_t WEIR_PORTS_MAX = RTE_MAX_ETHPORTS;
 static const uint16_t WEIR_HEADROOM = RTE_PKTMBUF_HEADROOM;
 static const uint32_t WEIR_LCORE_ANY = LCORE_ID_ANY;
@@ -116,7 +120,9 @@ int weir_link_get(uint16_t port, struct weir_link *link);
 /* `mode` has WEIR_BURST_MODE_SIZE bytes. */
 int weir_rx_burst_mode(uint16_t port, char *mode);
 int weir_tx_burst_mode(uint16_t port, char *mode);
-int weir_rss_get(uint16_t port, uint8_t *key, uint16_t key_bytes, uint64_t *functions);
+/* `key` has room for WEIR_RSS_KEY_MAX: some drivers write their key without looking at the length given. */
+int weir_rss_get(uint16_t port, uint8_t *key, uint16_t key_bytes);
+int weir_rss_set(uint16_t port, const uint8_t *key, uint16_t key_bytes, uint64_t functions);
 int weir_reta_get(uint16_t port, uint16_t *queues, uint16_t size);
 
 #endif

@@ -131,9 +131,7 @@ impl Eal {
 
     /// Where the EAL keeps its files, for instance `/run/dpdk/<prefix>`.
     pub fn runtime_dir(&self) -> String {
-        // SAFETY: takes nothing.
-        let path = unsafe { c::rte_eal_get_runtime_dir() };
-        string_at(path)
+        runtime_dir()
     }
 
     pub(crate) fn inner(&self) -> &Arc<EalInner> {
@@ -163,8 +161,11 @@ impl Drop for EalInner {
             return;
         }
         fence(Ordering::Acquire);
+        let folder = runtime_dir();
         // SAFETY: no port, queue, pool handle or running worker is left (each holds this value), and no mbuf is out.
         unsafe { c::rte_eal_cleanup() };
+        // DPDK leaves it behind; files in it, if there are any, belong to somebody and keep it.
+        let _ = std::fs::remove_dir(folder);
     }
 }
 
@@ -179,6 +180,12 @@ pub fn dpdk_version() -> String {
     // SAFETY: takes nothing, returns a static string.
     let text = unsafe { c::rte_version() };
     string_at(text)
+}
+
+fn runtime_dir() -> String {
+    // SAFETY: takes nothing, returns a string that stays.
+    let path = unsafe { c::rte_eal_get_runtime_dir() };
+    string_at(path)
 }
 
 /// The time-stamp counter.

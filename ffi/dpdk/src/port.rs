@@ -338,7 +338,15 @@ impl Port {
 
     /// The RSS key in use, if the driver tells.
     pub fn rss_key(&self) -> Result<Option<Vec<u8>>> {
-        Ok(self.rss_conf()?.map(|(key, _)| key).filter(|key| !key.is_empty()))
+        let bytes = self.raw_info()?.rss_key_bytes;
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let mut key = vec![0; c::WEIR_RSS_KEY_MAX as usize];
+        // SAFETY: room for the longest key, whatever length the driver believes in.
+        let rc = unsafe { c::weir_rss_get(self.id(), key.as_mut_ptr(), bytes) };
+        key.truncate(usize::from(bytes));
+        self.known("read its RSS key", rc, key)
     }
 
     /// The redirection table, if the driver tells: the queue for each value of the hash's low bits.
@@ -350,14 +358,7 @@ impl Port {
         let mut queues = vec![0; usize::from(size)];
         // SAFETY: room for `size` entries.
         let rc = unsafe { c::weir_reta_get(self.id(), queues.as_mut_ptr(), size) };
-        match Errno::check(rc) {
-            Ok(_) => Ok(Some(queues)),
-            Err(errno) if errno.is_unsupported() => Ok(None),
-            Err(_) => self
-                .inner
-                .check("read its redirection table", rc, UNSUPPORTED)
-                .map(|()| None),
-        }
+        self.known("read its redirection table", rc, queues)
     }
 
     /// What the driver calls its receive function, for instance `Vector SSE`, if it says.
@@ -377,34 +378,39 @@ impl Port {
         (rc == 0).then(|| text(&mode))
     }
 
-    /// Key and functions, where the driver tells.
-    fn rss_conf(&self) -> Result<Option<(Vec<u8>, RssFunctions)>> {
-        let mut key = vec![0; usize::from(self.raw_info()?.rss_key_bytes)];
-        let mut functions = 0;
-        let bytes = u16::try_from(key.len()).unwrap_or(0);
-        // SAFETY: room for `bytes` of key and for the functions.
-        let rc = unsafe { c::weir_rss_get(self.id(), key.as_mut_ptr(), bytes, &raw mut functions) };
-        match Errno::check(rc) {
-            Ok(_) => Ok(Some((key, RssFunctions(functions)))),
-            Err(errno) if errno.is_unsupported() => Ok(None),
-            Err(_) => self
-                .inner
-                .check("read its RSS key", rc, UNSUPPORTED)
-                .map(|()| None),
-        }
-    }
-
-    /// RSS as the device does it now.
-    fn rss_state(&self, functions: RssFunctions, hash_delivered: bool) -> Result<RssState> {
+    /// RSS as the device does it now. Some drivers take a key only after start.
+    fn settle_rss(
+        &mut self,
+        functions: RssFunctions,
+        key: Option<&[u8]>,
+        hash_delivered: bool,
+    ) -> Result<RssState> {
         if functions.is_empty() {
             return Ok(RssState::default());
         }
+        let mut in_use = self.rss_key()?;
+        if let Some(wanted) = key.filter(|wanted| in_use.as_deref() != Some(*wanted)) {
+            let bytes = u16::try_from(wanted.len()).unwrap_or(u16::MAX);
+            // SAFETY: the shim copies `bytes` bytes of the key, or refuses.
+            let rc = unsafe { c::weir_rss_set(self.id(), wanted.as_ptr(), bytes, functions.0) };
+            self.known("set its RSS key", rc, ())?;
+            in_use = self.rss_key()?;
+        }
         Ok(RssState {
             functions,
-            key: self.rss_key()?,
+            key: in_use,
             reta: self.reta()?,
             hash_delivered,
         })
+    }
+
+    /// The value, unless the call behind `rc` is one the driver does not have.
+    fn known<T>(&self, action: &'static str, rc: c_int, value: T) -> Result<Option<T>> {
+        match self.inner.check(action, rc, UNSUPPORTED) {
+            Ok(()) => Ok(Some(value)),
+            Err(error) if error.is_unsupported() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn raw_info(&self) -> Result<c::weir_port_info> {

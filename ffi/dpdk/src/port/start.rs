@@ -134,8 +134,9 @@ impl Port {
             mtu_applied,
             promiscuous: unless_unsupported(config.promiscuous, || self.set_promiscuous(true))?,
             all_multicast: unless_unsupported(config.all_multicast, || self.set_all_multicast(true))?,
-            rss: self.rss_state(
+            rss: self.settle_rss(
                 plan.functions,
+                plan.key.as_deref(),
                 plan.rx_offloads & c::WEIR_RX_OFFLOAD_RSS_HASH != 0,
             )?,
             fast_free: plan.tx_offloads & c::WEIR_TX_OFFLOAD_FAST_FREE != 0,
