@@ -157,14 +157,13 @@ impl Drop for EalInner {
     fn drop(&mut self) {
         // Three kinds of threads free mbufs: this one, EAL workers, which hold this value while they run, and
         // others, which have no mempool cache and are done with an mbuf once the pool counts it.
-        if std::thread::current().id() != self.main_thread || !self.every_mbuf_is_home() {
-            return;
-        }
-        fence(Ordering::Acquire);
         let folder = runtime_dir();
-        // SAFETY: no port, queue, pool handle or running worker is left (each holds this value), and no mbuf is out.
-        unsafe { c::rte_eal_cleanup() };
-        // DPDK leaves it behind; files in it, if there are any, belong to somebody and keep it.
+        if std::thread::current().id() == self.main_thread && self.every_mbuf_is_home() {
+            fence(Ordering::Acquire);
+            // SAFETY: no port, queue, pool handle or running worker is left (each holds this value), no mbuf is out.
+            unsafe { c::rte_eal_cleanup() };
+        }
+        // DPDK leaves it behind, empty unless it shares its configuration with other processes.
         let _ = std::fs::remove_dir(folder);
     }
 }

@@ -31,3 +31,9 @@ pub use port::{Link, Port, PortConfig, PortInfo, Started};
 pub use queue::{RxQueue, TxQueue};
 pub use rss::{RssConfig, RssFunctions, RssState};
 pub use stats::{Stats, XStat};
+
+/// Every handle may move to the thread that will use it.
+const _: () = {
+    const fn can_be_sent<T: Send>() {}
+    can_be_sent::<(Eal, Port, RxQueue, TxQueue, Mempool, Mbuf, Burst, Lcore)>();
+};

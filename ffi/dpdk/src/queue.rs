@@ -48,6 +48,9 @@ impl RxQueue {
     pub fn burst_up_to(&mut self, into: &mut Burst, most: usize) -> usize {
         let spare = into.spare();
         let room = spare.len().min(most) as u16;
+        if room == 0 {
+            return 0;
+        }
         let slots = spare.as_mut_ptr().cast::<*mut c::rte_mbuf>();
         // SAFETY: this handle exists only while the port is started with this queue, &mut makes it the only caller,
         // and `slots` has room for `room` pointers.

@@ -120,11 +120,13 @@ fn nothing_is_left_behind() {
 fn cleanup_waits_for_the_last_packet() {
     // The packet outlives every handle, so its memory must outlive them too.
     let stage = support::stage(&[]);
+    let folder = std::path::PathBuf::from(stage.eal.runtime_dir());
     let pool = support::pool(&stage.eal);
     let mut packet = pool.alloc().unwrap();
     packet.append(64).unwrap().fill(7);
     drop(pool);
-    drop(stage);
+    drop(stage.eal);
+    assert!(!folder.exists(), "an empty folder is of no use to a packet");
     assert_eq!(packet.data(), [7; 64]);
     assert!(packet.prepend(16).is_some());
 }

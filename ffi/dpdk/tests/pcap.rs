@@ -1,5 +1,7 @@
 //! net_pcap: frames from a file, out to a file, also such as need several segments.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod support;
 
 use std::fs;

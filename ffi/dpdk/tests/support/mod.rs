@@ -3,14 +3,15 @@
 //! DPDK allows one EAL in a process, so these run under `cargo nextest`, which gives each test a process.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "only tests use this")]
 
 use std::path::PathBuf;
 
 use weir_dpdk::{Burst, Eal, Mempool, MempoolConfig, Port, PortConfig, RxQueue, TxQueue};
 
 /// An EAL with two workers, all on this machine's first allowed CPU, and its runtime folder.
-pub struct Stage {
-    pub eal: Eal,
+pub(crate) struct Stage {
+    pub(crate) eal: Eal,
     _folder: Folder,
 }
 
@@ -24,7 +25,7 @@ impl Drop for Folder {
 }
 
 /// EAL arguments for a test: nothing shared with another process, nothing of the machine's hardware.
-pub fn arguments(vdevs: &[&str]) -> Vec<String> {
+pub(crate) fn arguments(vdevs: &[&str]) -> Vec<String> {
     let cpu = first_cpu();
     let mut arguments: Vec<String> = [
         "--no-huge",
@@ -50,13 +51,13 @@ fn first_cpu() -> usize {
         .unwrap()
 }
 
-pub fn stage(vdevs: &[&str]) -> Stage {
+pub(crate) fn stage(vdevs: &[&str]) -> Stage {
     let eal = Eal::init(arguments(vdevs)).expect("run these with cargo nextest: one EAL a process");
     let folder = Folder(PathBuf::from(eal.runtime_dir()));
     Stage { eal, _folder: folder }
 }
 
-pub fn pool(eal: &Eal) -> Mempool {
+pub(crate) fn pool(eal: &Eal) -> Mempool {
     Mempool::new(
         eal,
         "packets",
@@ -70,14 +71,14 @@ pub fn pool(eal: &Eal) -> Mempool {
 }
 
 /// Starts with one queue each way.
-pub fn start(port: &mut Port, config: &PortConfig, pool: &Mempool) -> (RxQueue, TxQueue) {
+pub(crate) fn start(port: &mut Port, config: &PortConfig, pool: &Mempool) -> (RxQueue, TxQueue) {
     let (mut rx, mut tx) = port.start(config, pool).unwrap();
     assert_eq!((rx.len(), tx.len()), (1, 1));
     (rx.remove(0), tx.remove(0))
 }
 
 /// Fills a burst with `count` packets of `len` bytes; each holds its number, from `first` on, in every byte.
-pub fn numbered(pool: &Mempool, burst: &mut Burst, first: usize, count: usize, len: usize) {
+pub(crate) fn numbered(pool: &Mempool, burst: &mut Burst, first: usize, count: usize, len: usize) {
     assert!(pool.alloc_into(burst, count), "pool or burst too small");
     let new = burst.len() - count;
     for (number, packet) in (first..).zip(&mut burst[new..]) {
@@ -86,7 +87,7 @@ pub fn numbered(pool: &Mempool, burst: &mut Burst, first: usize, count: usize, l
 }
 
 /// A privileged test that cannot run says so, and fails where the run must not skip any.
-pub fn not_run(reason: &str) {
+pub(crate) fn not_run(reason: &str) {
     println!("NOT RUN: {reason}");
     assert!(
         std::env::var_os("WEIR_REQUIRE_PRIVILEGED").is_none_or(|value| value != "1"),
