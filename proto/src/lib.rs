@@ -7,4 +7,5 @@
 #![forbid(unsafe_code)]
 
 pub mod health;
+pub mod neighbor;
 pub mod time;
