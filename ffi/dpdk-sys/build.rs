@@ -10,6 +10,10 @@ use std::process::{Command, exit};
 
 const OLDEST: &str = "22.11";
 
+const LIBCLANG_HELP: &str = "On Debian or Ubuntu: apt-get install libclang-dev\n\
+                             On Fedora:           dnf install clang-devel\n\
+                             Installed elsewhere? export LIBCLANG_PATH=<the folder that holds libclang.so>";
+
 /// What the crate uses of DPDK besides its own shim: control-path functions whose arguments have not changed
 /// since 22.11.
 const FUNCTIONS: &[&str] = &[
@@ -145,6 +149,7 @@ fn generate_bindings(flags: &[String], out: &Path) {
         .generate_cstr(true)
         .default_enum_style(bindgen::EnumVariation::ModuleConsts)
         .prepend_enum_name(false)
+        .rust_target(oldest_rust())
         .rust_edition(bindgen::RustEdition::Edition2024)
         .allowlist_var("WEIR_.*")
         .allowlist_recursively(true)
@@ -159,18 +164,23 @@ fn generate_bindings(flags: &[String], out: &Path) {
     let generated = catch_unwind(AssertUnwindSafe(|| builder.generate()));
     let bindings = match generated {
         Ok(Ok(bindings)) => bindings,
-        Ok(Err(error)) => fail(&format!("bindgen could not read the DPDK headers: {error}")),
-        Err(_) => fail(
-            "libclang could not be loaded; bindgen needs it to read the DPDK headers.\n\
-             On Debian or Ubuntu: apt-get install libclang-dev\n\
-             On Fedora:           dnf install clang-devel\n\
-             Installed elsewhere? export LIBCLANG_PATH=<the folder that holds libclang.so>",
-        ),
+        Ok(Err(error)) => fail(&format!(
+            "bindgen could not read the DPDK headers: {error}\n{LIBCLANG_HELP}"
+        )),
+        Err(_) => fail(&format!(
+            "libclang, which reads the DPDK headers, could not be loaded.\n{LIBCLANG_HELP}"
+        )),
     };
     let file = out.join("bindings.rs");
     if let Err(error) = bindings.write_to_file(&file) {
         fail(&format!("cannot write {}: {error}", file.display()));
     }
+}
+
+/// The workspace's `rust-version`.
+fn oldest_rust() -> bindgen::RustTarget {
+    bindgen::RustTarget::stable(88, 0)
+        .unwrap_or_else(|error| fail(&format!("bindgen is too old for Rust 1.88: {error}")))
 }
 
 fn fail(message: &str) -> ! {
