@@ -6,5 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api_types;
 pub mod clock;
 pub mod health;
+pub mod publish;

@@ -9,6 +9,7 @@
 pub mod book;
 mod connection;
 mod driver;
+pub mod targets;
 
 use crate::clock::Clock;
 use book::{Book, Change};

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use weir_proto::health::http::{Get, HEAD_BYTES_MAX};
 use weir_proto::health::probe::{Failure, Fault};
-use weir_proto::health::{Outcome, check};
+use weir_proto::health::Outcome;
 
 fn pace() -> Pace {
     Pace {
@@ -220,7 +220,7 @@ async fn a_hundred_hanging_servers_delay_nobody() {
     while tokio::time::timeout_at(until, checks.next_change()).await.is_ok() {}
     let record = checks.book().record(&targets[100]).unwrap();
     assert!(record.passes >= 10, "one pass each 100 ms: {record:?}");
-    assert!(record.last.is_some_and(|check::Report { took, .. }| took < Duration::from_millis(200)));
+    assert!(record.last.is_some_and(|Report { took, .. }| took < Duration::from_millis(200)));
     server.abort();
     good_server.abort();
 }
