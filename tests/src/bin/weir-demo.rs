@@ -11,7 +11,7 @@ use std::{env, thread};
 
 use weir_tests::lab::{self, Lab, LabError, Reply};
 use weir_tests::scenario;
-use weir_tests::stage::{Config, Stage, URL};
+use weir_tests::stage::{Balance, Config, Stage, URL};
 
 /// Fixed, so that a kept lab can be found again and removed.
 const NAME: &str = "weir-demo";
@@ -181,14 +181,18 @@ fn accounts(stage: &Stage) -> Result<(), LabError> {
     print!("{}", stage.director.ctl(&["service"])?);
     println!();
     print!("{}", stage.director.ctl(&["drops"])?);
+    let Balance {
+        rx,
+        originated,
+        tx,
+        punted,
+        dropped,
+        ..
+    } = balance.clone();
     println!(
-        "\n    rx {} = tx {} + punted {} + drops {}",
-        balance.rx,
-        balance.tx,
-        balance.punted,
-        balance.dropped()
+        "\n    received {rx} + made here {originated} = sent {tx} + to the host {punted} + dropped {dropped}"
     );
-    expect(balance.is_even() && balance.rx > 0, "the sum is exact")
+    expect(balance.is_even() && rx > 0, "the sum is exact")
 }
 
 fn say_what_to_try(stage: &Stage) {

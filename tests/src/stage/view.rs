@@ -1,4 +1,4 @@
-//! What weir says about itself, as `weirctl --json` prints it: the one place that knows those shapes.
+//! What weir says about itself, as `weirctl --json` prints it: the one place here that knows those shapes.
 
 use serde_json::Value;
 
@@ -13,47 +13,6 @@ pub struct View {
     backends: Value,
 }
 
-/// Every packet a dataplane has taken in, and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Balance {
-    /// Packets received by all workers.
-    pub rx: u64,
-    /// Packets sent by all workers.
-    pub tx: u64,
-    /// Packets given to the host.
-    pub punted: u64,
-    /// Packets dropped, by reason, without the reasons that never happened.
-    pub drops: Vec<(String, u64)>,
-}
-
-impl Balance {
-    pub(super) fn read(director: &Director) -> Result<Self, LabError> {
-        let drops = director.ctl_json("drops")?;
-        let number = |name: &str| drops[name].as_u64().unwrap_or_default();
-        let rows = drops["drops"].as_array().into_iter().flatten();
-        let row = |row: &Value| Some((row["reason"].as_str()?.to_owned(), row["packets"].as_u64()?));
-        let drops = rows.filter_map(row).filter(|(_, count)| *count > 0).collect();
-        Ok(Self {
-            rx: number("rx"),
-            tx: number("tx"),
-            punted: number("punted"),
-            drops,
-        })
-    }
-
-    /// All drops together.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.drops.iter().map(|(_, count)| count).sum()
-    }
-
-    /// Whether every packet that came in is accounted for.
-    #[must_use]
-    pub fn is_even(&self) -> bool {
-        self.rx == self.tx + self.punted + self.dropped()
-    }
-}
-
 impl View {
     pub(super) fn read(director: &Director) -> Result<Self, LabError> {
         Ok(Self {
@@ -65,15 +24,78 @@ impl View {
     /// Whether the dataplane has what control last published.
     #[must_use]
     pub fn is_published(&self) -> bool {
-        self.status["published"].as_bool() == Some(true)
+        let dataplane = &self.status["dataplane"];
+        let wanted = self.status["config"]["generation"].as_u64();
+        dataplane["connected"] == true
+            && wanted.is_some()
+            && dataplane["published_generation"].as_u64() == wanted
     }
 
     /// Addresses of the backends that get new connections.
     #[must_use]
     pub fn backends_in_service(&self) -> Vec<String> {
-        let rows = self.backends.as_array().into_iter().flatten();
-        rows.filter(|row| row["in_service"] == true)
+        let rows = self.backends["backends"].as_array().into_iter().flatten();
+        rows.filter(|row| row["state"] == "up")
             .filter_map(|row| row["address"].as_str().map(str::to_owned))
             .collect()
     }
+}
+
+/// Every packet a dataplane has handled, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balance {
+    /// Packets received by all workers.
+    pub rx: u64,
+    /// Packets the dataplane made itself (ARP requests) or took from the host interface.
+    pub originated: u64,
+    /// Packets sent.
+    pub tx: u64,
+    /// Packets given to the host.
+    pub punted: u64,
+    /// Packets dropped, as the total says.
+    pub dropped: u64,
+    /// Packets by reason for a drop, without the reasons that never occurred.
+    pub drops: Vec<(String, u64)>,
+    /// Packets by reason for giving them to the host, likewise.
+    pub punts: Vec<(String, u64)>,
+}
+
+impl Balance {
+    pub(super) fn read(director: &Director) -> Result<Self, LabError> {
+        let answer = director.ctl_json("drops")?;
+        let total = |name: &str| {
+            let value = answer["packets"][name].as_u64();
+            value.ok_or_else(|| {
+                LabError::unexpected(format!("weirctl drops --json has no packets.{name}: {answer}"))
+            })
+        };
+        Ok(Self {
+            rx: total("rx")?,
+            originated: total("originated")?,
+            tx: total("tx")?,
+            punted: total("punted")?,
+            dropped: total("dropped")?,
+            drops: reasons(&answer, "drop"),
+            punts: reasons(&answer, "punt"),
+        })
+    }
+
+    /// Whether every packet is accounted for, in total and reason by reason.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        let sum = |reasons: &[(String, u64)]| reasons.iter().map(|(_, packets)| packets).sum::<u64>();
+        self.rx + self.originated == self.tx + self.punted + self.dropped
+            && sum(&self.drops) == self.dropped
+            && sum(&self.punts) == self.punted
+    }
+}
+
+fn reasons(answer: &Value, verdict: &str) -> Vec<(String, u64)> {
+    let rows = answer["reasons"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|row| row["verdict"] == verdict);
+    let row = |row: &Value| Some((row["name"].as_str()?.to_owned(), row["packets"].as_u64()?));
+    rows.filter_map(row).filter(|(_, packets)| *packets > 0).collect()
 }
