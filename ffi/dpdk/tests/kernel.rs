@@ -135,12 +135,13 @@ fn echo(eal: &Eal, name: &str, interface: &str, config: &PortConfig) -> u32 {
     pool.size() - pool.available()
 }
 
-fn exists(interface: &str) -> bool {
+/// What the kernel says of an interface; nothing if there is none.
+fn show(interface: &str) -> String {
     let output = Command::new("ip")
         .args(["link", "show", interface])
         .output()
         .unwrap();
-    output.status.success()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn tap() {
         ..PortConfig::default()
     };
     assert_eq!(echo(&stage.eal, "net_tap0", "weirtap", &config), 0);
-    assert!(!exists("weirtap"), "the tap goes with its port");
+    assert_eq!(show("weirtap"), "", "the tap goes with its port");
 }
 
 #[test]
@@ -187,11 +188,7 @@ fn tap_settings() {
     assert!(!port.is_promiscuous());
     port.set_multicast_macs(&[[0x01, 0, 0x5e, 0, 0, 18], [0x33, 0x33, 0, 0, 0, 18]])
         .unwrap();
-    let output = Command::new("ip")
-        .args(["link", "show", "weirtap"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = show("weirtap");
     assert!(
         text.contains("mtu 1300") && text.contains("02:00:5e:00:01:33"),
         "{text}"
@@ -227,4 +224,9 @@ fn af_xdp() {
     // The bound shows that no packet adds to that.
     let lent = echo(&stage.eal, "net_af_xdp0", "weir1", &PortConfig::default());
     assert!(lent <= 2048 + 32, "{lent}");
+    let text = show("weir0");
+    assert!(
+        !text.contains("xdp"),
+        "the program stayed on the interface: {text}"
+    );
 }
