@@ -202,8 +202,9 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Dataplane {
 
 fn read_workers(fields: &Fields<'_, '_>) -> Option<Vec<u16>> {
     let workers = fields.integers::<u16>("workers", 0..=1023)?;
-    if workers.is_empty() || workers.len() > WORKERS_MAX {
-        let message = format!("`workers` lists {} CPUs", workers.len());
+    let count = fields.items("workers").map_or(0, <[_]>::len);
+    if count == 0 || count > WORKERS_MAX {
+        let message = format!("`workers` lists {count} CPUs");
         fields.context.error(
             fields.span_of("workers"),
             message,

@@ -9,6 +9,7 @@ use std::hash::Hash;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backend::Backend;
 use crate::load::Config;
 use crate::service::Service;
 
@@ -176,6 +177,29 @@ impl Changes {
         }
     }
 
+    /// The order of the same backends, which rr and the hashing schedulers go by.
+    fn order(&mut self, object: &str, before: &Service, after: &Service) {
+        let order = |service: &Service| {
+            service
+                .backends
+                .iter()
+                .map(|backend| backend.address.to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let (old, new) = (order(before), order(after));
+        if old != new {
+            self.list.push(Change {
+                kind: ChangeKind::Changed,
+                object: format!("{object} backends"),
+                key: Some("order".to_owned()),
+                old: Some(old),
+                new: Some(new),
+                needs_restart: false,
+            });
+        }
+    }
+
     fn services(&mut self, old: &[Service], new: &[Service]) {
         let name = |service: &Service| service.name.clone();
         let object = |service: &Service| format!("service {}", service.name);
@@ -186,13 +210,20 @@ impl Changes {
                 keys
             };
             changes.fields(object, &own(before), &own(after));
-            let title = |address: &str| format!("{object} backend {address}");
+            let mark = changes.list.len();
+            let title = |backend: &Backend| format!("{object} backend {}", backend.address);
             changes.entries(
                 &before.backends,
                 &after.backends,
-                |b| b.address,
-                |b| title(&b.address.to_string()),
+                |backend| backend.address,
+                title,
             );
+            if changes.list[mark..]
+                .iter()
+                .all(|change| change.kind == ChangeKind::Changed)
+            {
+                changes.order(object, before, after);
+            }
         });
     }
 }

@@ -175,13 +175,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Config, Report> {
 pub fn parse(text: &str, file: &str) -> Result<Config, Report> {
     let context = Context::new(file, text);
     let (document, faults) = DeTable::parse_recoverable(text);
-    for fault in &faults {
-        context.error(
-            fault.span().unwrap_or(0..0),
-            fault.message(),
-            syntax_help(fault.message()),
-        );
-    }
+    report_syntax(&context, &faults);
     // What could be recovered of a file with syntax errors would give errors that are none.
     let config = if faults.is_empty() {
         read(&context, document.get_ref())
@@ -197,13 +191,26 @@ pub fn parse(text: &str, file: &str) -> Result<Config, Report> {
     }
 }
 
+/// Reports faults of the TOML text. One mistake upsets the parser for a while: what it says about the same and the next line is left out.
+fn report_syntax(context: &Context<'_>, faults: &[toml::de::Error]) {
+    let mut quiet_until_line = 0;
+    for fault in faults {
+        let span = fault.span().unwrap_or(0..0);
+        let line = context.line_of(&span);
+        if line > quiet_until_line {
+            context.error(span, fault.message(), syntax_help(fault.message()));
+        }
+        quiet_until_line = quiet_until_line.max(line + 1);
+    }
+}
+
 /// The TOML mistakes people make, and what to do; the parser's own message says the rest.
 fn syntax_help(message: &str) -> &'static str {
     if message.contains("duplicate key") {
         "a key or [section] may stand once: remove one of the two, or write [[section]] where several are meant"
-    } else if message.contains("newline")
-        || message.contains("unclosed")
-        || message.contains("invalid basic string")
+    } else if message.contains("array") {
+        "put commas between the entries of a list, and close the list with `]`"
+    } else if message.contains("newline") || message.contains("unclosed") || message.contains("basic string")
     {
         "close the quotes or brackets on this line"
     } else {

@@ -384,7 +384,7 @@ impl<'a, 's> Fields<'a, 's> {
     }
 
     /// A table below this one.
-    pub(crate) fn table(&self, name: &str, section: &'static Section) -> Option<Fields<'a, 's>> {
+    pub(crate) fn table(&self, name: &str, section: &'static Section) -> Option<Self> {
         let value = self.get(name)?;
         let Some(table) = value.get_ref().as_table() else {
             let keys: Vec<_> = section.keys.iter().map(|key| key.name).collect();
@@ -402,7 +402,7 @@ impl<'a, 's> Fields<'a, 's> {
     }
 
     /// The tables of an array of tables.
-    pub(crate) fn tables(&self, name: &str, section: &'static Section) -> Vec<Fields<'a, 's>> {
+    pub(crate) fn tables(&self, name: &str, section: &'static Section) -> Vec<Self> {
         let Some(value) = self.get(name) else {
             return Vec::new();
         };

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use crate::reader::Section;
-use crate::{backend, check, control, dataplane, forward, ipvs, load, port, route, service, timeouts};
+use crate::{
+    backend, check, control, dataplane, forward, ipvs, load, port, route, service, suggest, timeouts,
+};
 
 /// Every section, in the order of the page.
 pub(crate) const SECTIONS: [&Section; 14] = [
@@ -30,6 +32,16 @@ pub(crate) fn section_with(name: &str) -> Option<&'static str> {
         .skip(1)
         .find(|section| section.keys.iter().any(|key| key.name == name));
     found.map(|section| section.header)
+}
+
+/// The key of any section that `name` is most likely meant to be, and that section's header.
+pub(crate) fn section_with_nearly(name: &str) -> Option<(&'static str, &'static str)> {
+    let keys = SECTIONS
+        .iter()
+        .skip(1)
+        .flat_map(|section| section.keys.iter().map(|key| key.name));
+    let near = suggest::nearest(name, keys)?;
+    Some((near, section_with(near)?))
 }
 
 /// The reference of the configuration file as Markdown.

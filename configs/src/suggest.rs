@@ -45,6 +45,9 @@ pub(crate) fn key(name: &str, section: &Section) -> String {
     if let Some(header) = crate::reference::section_with(name) {
         return format!("`{name}` belongs in {header}");
     }
+    if let Some((near, header)) = crate::reference::section_with_nearly(name) {
+        return format!("did you mean `{near}`, which belongs in {header}?");
+    }
     let names: Vec<_> = known().collect();
     format!("the keys of {} are {}", section.header, names.join(", "))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use ipnet::IpNet;
 
@@ -31,7 +32,7 @@ fn good<'r, 'a, 's, T>(read: &'r [Read<'a, 's, T>]) -> impl Iterator<Item = Entr
 
 /// Reports the second and later of values that must be unique.
 struct Unique<K> {
-    seen: HashMap<K, usize>,
+    seen: HashMap<K, Range<usize>>,
     what: &'static str,
     help: &'static str,
 }
@@ -45,19 +46,17 @@ impl<K: Eq + Hash> Unique<K> {
         }
     }
 
-    fn add(&mut self, fields: &Fields<'_, '_>, key: &str, value: K, shown: &str) {
+    /// Whether `value` is new.
+    fn add(&mut self, fields: &Fields<'_, '_>, key: &str, value: K, shown: &str) -> bool {
         let span = fields.span_of(key);
-        let line = fields.context.line_of(&span);
-        match self.seen.get(&value) {
-            Some(first) => fields.context.error(
-                span,
-                format!("{} {shown} is already used at line {first}", self.what),
-                self.help,
-            ),
-            None => {
-                self.seen.insert(value, line);
-            }
+        if let Some(first) = self.seen.get(&value) {
+            let first = fields.context.line_of(first);
+            let message = format!("{} {shown} is already used at line {first}", self.what);
+            fields.context.error(span, message, self.help);
+            return false;
         }
+        self.seen.insert(value, span);
+        true
     }
 }
 
@@ -67,7 +66,7 @@ const DEVICES_MAX: usize = 32;
 pub(crate) fn check_ports(ports: &[Read<'_, '_, Port>]) {
     let mut names = Unique::new("the port name", "give each port a name of its own");
     let mut devices = Unique::new("the device", "a device can be one port only");
-    let mut interfaces = Unique::new("the interface", "give each port a host interface of its own");
+    let mut interfaces = Unique::new("the interface", "an interface can be used once: name another");
     let mut addresses = Unique::new("the address", "an address can be on one port only");
     let mut subnets = Unique::new(
         "the subnet",
@@ -77,14 +76,15 @@ pub(crate) fn check_ports(ports: &[Read<'_, '_, Port>]) {
     for (fields, port) in good(ports) {
         names.add(fields, "name", &port.name, &format!("\"{}\"", port.name));
         devices_count += 1 + usize::from(port.host_interface.is_some());
-        if !matches!(port.device, Device::Null | Device::Ring) {
-            devices.add(fields, "device", &port.device, &format!("\"{}\"", port.device));
+        let shareable = matches!(port.device, Device::Null | Device::Ring);
+        let own_device =
+            shareable || devices.add(fields, "device", &port.device, &format!("\"{}\"", port.device));
+        let below = port.device.kernel_interface();
+        if let Some(below) = below.filter(|_| own_device) {
+            interfaces.add(fields, "device", below, &format!("\"{below}\""));
         }
-        if let Some(below) = port.device.kernel_interface() {
-            interfaces.add(fields, "device", below.to_owned(), &format!("\"{below}\""));
-        }
-        if let Some(host) = &port.host_interface {
-            interfaces.add(fields, "host_interface", host.clone(), &format!("\"{host}\""));
+        if let Some(host) = port.host_interface.as_deref().filter(|host| Some(*host) != below) {
+            interfaces.add(fields, "host_interface", host, &format!("\"{host}\""));
         }
         let mut own = Vec::new();
         for net in &port.addresses {
