@@ -336,8 +336,7 @@ impl Entry {
 
     fn record(&mut self, mac: MacAddr) {
         self.mac = Some(mac);
-        // Back at what the driver knows: an undelivered notice has nothing left to say.
-        self.notice = (self.told != Some(mac)).then_some(Notice::Update);
+        self.notice = Some(Notice::Update);
     }
 
     fn enter(&mut self, state: State, deadline: Instant) {
