@@ -196,8 +196,9 @@ fn loss_slows_it_down_and_breaks_nothing() {
         median < Duration::from_secs(2),
         "WEIR_SEED={seed}: median {median:?}"
     );
+    // 36 % of exchanges fail: 600 changes see a run of 14 failures, which takes 8 s, once in 3000 seeds.
     assert!(
-        worst < Duration::from_secs(5),
+        worst < Duration::from_secs(8),
         "WEIR_SEED={seed}: worst {worst:?}"
     );
     // Both families together: never more than eight solicitations a second, and as many answers.
