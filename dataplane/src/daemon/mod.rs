@@ -2,8 +2,9 @@
 
 pub mod eal;
 pub mod failure;
-pub mod frames;
 pub mod host;
 pub mod idle;
+pub mod mesh;
+pub mod neighbors;
 pub mod ports;
 pub mod wakeup;
