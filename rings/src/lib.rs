@@ -11,10 +11,16 @@ pub const ABI: u64 = LAYOUT_VERSION << 32
 
 pub mod counters;
 pub mod hello;
+#[cfg(not(loom))]
+pub mod link;
 mod memory;
 pub mod message;
 pub mod query;
+pub mod ring;
 #[cfg(not(loom))]
 pub mod segment;
 pub mod snapshot;
 pub mod sync;
+#[cfg(all(test, not(loom)))]
+mod testing;
+pub mod transaction;

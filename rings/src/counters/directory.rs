@@ -62,6 +62,16 @@ impl Directory {
         self.write_backend(slot, [generation, names, high, low])
     }
 
+    /// Frees a service slot and leaves its counters: flows that outlive the service still count.
+    pub fn free_service(&self, slot: u32) -> bool {
+        self.write_service(slot, [0; 4])
+    }
+
+    /// Frees a backend slot and leaves its counters: flows that outlive the backend still count.
+    pub fn free_backend(&self, slot: u32) -> bool {
+        self.write_backend(slot, [0; 4])
+    }
+
     /// Frees a service slot and sets its counters to zero. Every worker must have passed a burst boundary since
     /// its tables last named the slot, or a late count survives.
     pub fn clear_service(&self, slot: u32) -> bool {

@@ -248,8 +248,8 @@ coded_enum! {
         WrongCount = 4 "wrong-count",
         /// More records than the dataplane takes in one transaction.
         TooManyRecords = 5 "too-many-records",
-        /// The generation is not above the last one.
-        StaleGeneration = 6 "stale-generation",
+        /// The generation is not above the last one, or too far above.
+        BadGeneration = 6 "bad-generation",
         /// The first transaction of a session must be a full one.
         FirstNotFull = 7 "first-not-full",
         /// Names a VIP that is not there.
