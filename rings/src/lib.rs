@@ -23,4 +23,5 @@ pub mod snapshot;
 pub mod sync;
 #[cfg(all(test, not(loom)))]
 mod testing;
+#[cfg(not(loom))]
 pub mod transaction;

@@ -8,12 +8,13 @@
 //!
 //! Why that is enough: a reader that has loaded node `n` but not yet stored its number still shows the number
 //! `m < n` of the node it held, and everything from `m` on is kept, `n` included. Its store is a release and
-//! the publisher's load of it an acquire, so the last use of an old node happens before it is freed.
+//! the publisher's look at it an acquire, so the last use of an old node happens before it is freed.
 //!
 //! A reader that will not refresh for a while (asleep, stopped) goes [offline](Reader::offline) and holds no
 //! node. Coming back is a swap on its own number, and the publisher looks at numbers by an atomic
 //! read-modify-write too: of two such operations on one word one is first, so either the publisher sees the
-//! reader, or the reader sees everything the publisher had published before it looked.
+//! reader, or the reader sees everything the publisher had published before it looked. (Every store is a swap,
+//! those of `refresh` too: they are as rare as changes of the table, and the loom model is exact only then.)
 
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -217,7 +218,7 @@ impl<T: Send + Sync> Reader<T> {
         }
 
         let back = Back(self);
-        back.0.seen.store(OFFLINE, Ordering::Release);
+        back.0.seen.swap(OFFLINE, Ordering::AcqRel);
         sleep()
     }
 
@@ -227,7 +228,7 @@ impl<T: Send + Sync> Reader<T> {
         if let Some(node) = NonNull::new(node) {
             self.node = node;
         }
-        self.seen.store(self.held().number, Ordering::Release);
+        self.seen.swap(self.held().number, Ordering::AcqRel);
     }
 }
 
@@ -251,6 +252,6 @@ impl<T> Deref for Reader<T> {
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
-        self.seen.store(GONE, Ordering::Release);
+        self.seen.swap(GONE, Ordering::AcqRel);
     }
 }

@@ -12,6 +12,8 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(all(test, not(loom)))]
+pub(crate) mod arbitrary;
 mod error;
 mod event;
 mod keys;
@@ -19,6 +21,8 @@ mod kinds;
 mod layout;
 mod objects;
 mod record;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod timeouts;
 
 pub use error::RecordError;
