@@ -18,6 +18,7 @@ mod error;
 mod options;
 
 pub mod arp;
+pub mod bfd;
 pub mod checksum;
 pub mod ethernet;
 pub mod gre;
@@ -32,6 +33,7 @@ pub mod ndp;
 pub mod tcp;
 pub mod udp;
 pub mod vlan;
+pub mod vrrp;
 pub mod vxlan;
 
 pub use error::{Error, Result};
