@@ -6,7 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod api_types;
+pub mod cli;
 pub mod clock;
+pub mod daemon;
 pub mod health;
+pub mod link;
+pub mod logs;
 pub mod publish;
+pub mod systemd;

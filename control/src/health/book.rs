@@ -20,10 +20,14 @@ pub struct Record {
     pub since: Instant,
     /// What the last run found; `None` before the first.
     pub last: Option<Report>,
-    /// Runs that passed and that failed.
+    /// Runs that passed.
     pub passes: u64,
     /// Runs that failed.
     pub failures: u64,
+    /// Passes in a row, up to now.
+    pub passes_in_row: u32,
+    /// Failures in a row, up to now.
+    pub failures_in_row: u32,
     /// The newest changes of verdict, oldest first, at most [`HISTORY_MAX`].
     pub history: VecDeque<Report>,
 }
@@ -56,6 +60,8 @@ impl Book {
                 last: None,
                 passes: 0,
                 failures: 0,
+                passes_in_row: 0,
+                failures_in_row: 0,
                 history: VecDeque::new(),
             },
         );
@@ -74,8 +80,16 @@ impl Book {
         let record = self.records.get_mut(target)?;
         record.last = Some(report);
         match report.outcome.evidence() {
-            Some(true) => record.passes += 1,
-            Some(false) => record.failures += 1,
+            Some(true) => {
+                record.passes += 1;
+                record.passes_in_row = record.passes_in_row.saturating_add(1);
+                record.failures_in_row = 0;
+            }
+            Some(false) => {
+                record.failures += 1;
+                record.failures_in_row = record.failures_in_row.saturating_add(1);
+                record.passes_in_row = 0;
+            }
             None => {}
         }
         if !report.changed {

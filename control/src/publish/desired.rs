@@ -4,10 +4,10 @@
 //! server that is merely slow deserves (keepalived's `inhibit_on_failure`). With `expire_nodest_conn` it is taken out
 //! instead, so that its flows end at their next packet and are scheduled anew.
 
-use super::standing::{Standing, standing};
-use super::{BackendName, Overrides, Table, convert};
+use super::standing::{Drains, Overrides, Standing, standing};
+use super::{Table, convert};
 use crate::health::Target;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use weir_configs::{Config, Ipvs};
@@ -28,8 +28,8 @@ pub struct Inputs<'a> {
     pub health: &'a dyn Fn(&Target) -> Health,
     /// What operators have set at run time.
     pub overrides: &'a Overrides,
-    /// Backends taken out of the configuration that keep their flows a while, as they were.
-    pub drains: &'a BTreeMap<BackendName, weir_configs::Backend>,
+    /// Backends taken out of the configuration that keep their flows a while.
+    pub drains: &'a Drains,
     /// Whether this box holds an address.
     pub owns: &'a dyn Fn(IpAddr) -> bool,
 }
@@ -151,7 +151,7 @@ impl Builder<'_> {
 
     /// Backends that have left this service's configuration and keep their flows a while.
     fn drains(&mut self, service: &weir_configs::Service, key: ring::ServiceKey) {
-        for (name, backend) in self.inputs.drains.iter().filter(|(name, _)| name.service == service.name) {
+        for (name, drain) in self.inputs.drains.iter().filter(|(name, _)| name.service == service.name) {
             let configured = service.backends.iter().any(|other| other.address == name.backend);
             if configured {
                 continue;
@@ -162,7 +162,7 @@ impl Builder<'_> {
                 weight: 0,
                 drain: true,
             };
-            self.backend(key, backend, &standing);
+            self.backend(key, &drain.backend, &standing);
         }
     }
 

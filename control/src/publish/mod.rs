@@ -14,7 +14,7 @@ mod table;
 pub(crate) use desired::{backend_key, service_key};
 pub use desired::{Desired, Inputs, desired};
 pub use publisher::{Publisher, Refusal, Sending, Verdict};
-pub use standing::{Override, Overrides, Standing, WhyOut, standing};
+pub use standing::{Drain, Drains, Override, Overrides, Standing, WhyOut, standing};
 pub use table::Table;
 
 /// Names a configured backend: the service's name and the backend's address.

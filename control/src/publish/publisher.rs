@@ -54,6 +54,7 @@ pub struct Publisher {
     generation: u64,
     connected: bool,
     in_force: Option<Table>,
+    in_force_generation: Option<u64>,
     under_way: Option<UnderWay>,
     refused: Option<Table>,
     refusal: Option<Refusal>,
@@ -64,6 +65,7 @@ impl Publisher {
     pub fn connected(&mut self, generation: u64) {
         *self = Self {
             generation: self.generation.max(generation),
+            in_force_generation: (generation > 0).then_some(generation),
             connected: true,
             ..Self::default()
         };
@@ -110,6 +112,7 @@ impl Publisher {
     pub fn published(&mut self, generation: u64) -> Option<Verdict> {
         let done = self.under_way.take_if(|under_way| under_way.generation == generation)?;
         self.in_force = Some(done.table);
+        self.in_force_generation = Some(generation);
         self.refused = None;
         self.refusal = None;
         Some(Verdict::Published)
@@ -160,6 +163,11 @@ impl Publisher {
     /// The last refusal that still stands.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
+    }
+
+    /// The generation in force, as far as the dataplane has said.
+    pub fn published_generation(&self) -> Option<u64> {
+        self.in_force_generation
     }
 
     /// The last generation sent or seen.

@@ -5,6 +5,7 @@ use crate::health::{Target, targets};
 use std::collections::BTreeMap;
 use weir_configs::{Backend, Service};
 use weir_proto::health::Health;
+use weir_proto::time::Instant;
 
 /// What an operator has set at run time, on top of the configuration; survives reloads, not a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,6 +18,18 @@ pub struct Override {
 
 /// Every override in force; a backend without any is not in it.
 pub type Overrides = BTreeMap<BackendName, Override>;
+
+/// A backend that has left the configuration and keeps its flows a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// As it was configured last.
+    pub backend: Backend,
+    /// When it is taken out even if flows are left.
+    pub until: Instant,
+}
+
+/// Every backend that drains after its removal.
+pub type Drains = BTreeMap<BackendName, Drain>;
 
 /// Why a backend gets no new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,11 +28,14 @@ pub struct Table {
 
 impl Table {
     /// The commands that turn `self` into `new`, in an order that never names what is not there: what refers to other
-    /// things goes first and comes last. Empty when the tables are equal.
+    /// things goes first and comes last. An address that is newly held is announced. Empty when the tables are equal.
     pub fn plan(&self, new: &Self) -> Vec<Command> {
         let mut commands = Vec::new();
         self.plan_deletes(new, &mut commands);
         self.plan_upserts(new, &mut commands);
+        let held = |table: &Self, address: &IpAddr| table.vips.get(address).is_some_and(|vip| vip.owned);
+        let claimed = new.vips.keys().filter(|address| held(new, address) && !held(self, address));
+        commands.extend(claimed.map(|address| Command::Announce(*address)));
         commands
     }
 

@@ -4,11 +4,11 @@ use super::*;
 use crate::health::{Target, targets};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use weir_configs::Config;
 use weir_proto::health::Health;
+use weir_proto::time::Instant;
 use weir_rings::message::{Command, Forward, PortId};
 
 fn seed() -> u64 {
@@ -101,7 +101,7 @@ fn table(config: &Config, salt: u64, overrides: &Overrides) -> Table {
         ports: &ports(),
         health: &|target| verdict(target, salt),
         overrides,
-        drains: &BTreeMap::new(),
+        drains: &Drains::new(),
         owns: &|_| true,
     });
     assert_eq!(desired.problems, Vec::<String>::new());
@@ -230,7 +230,7 @@ fn health_weight_and_drain_decide_what_a_backend_gets() {
             ports: &ports(),
             health: &|target| if down && is_11(target) { Health::Down } else { Health::Up },
             overrides: &Overrides::from([(name(11), set)]),
-            drains: &BTreeMap::new(),
+            drains: &Drains::new(),
             owns: &|_| true,
         });
         assert_eq!(held(&desired.table, 11), expected, "down {down}, ends {ends}, {set:?}");
@@ -245,7 +245,11 @@ fn removed_backends_drain_and_come_back_as_configured() {
         address: ([192, 0, 2, 13], 80).into(),
         ..config.services[0].backends[0].clone()
     };
-    let drains = BTreeMap::from([(name(13), gone), (name(12), config.services[0].backends[1].clone())]);
+    let drain = |backend: &weir_configs::Backend| Drain {
+        backend: backend.clone(),
+        until: Instant::MAX,
+    };
+    let drains = Drains::from([(name(13), drain(&gone)), (name(12), drain(&config.services[0].backends[1]))]);
     let inputs = Inputs {
         config: &config,
         ports: &ports(),
@@ -267,7 +271,7 @@ fn addresses_of_another_box_are_prepared_but_not_claimed() {
         ports: &ports(),
         health: &|_| Health::Up,
         overrides: &Overrides::new(),
-        drains: &BTreeMap::new(),
+        drains: &Drains::new(),
         owns: &|_| false,
     };
     let table = desired(&inputs).table;
@@ -284,7 +288,7 @@ fn ports_are_named_by_the_dataplanes_order_and_missing_ones_are_told() {
             ports,
             health: &|_| Health::Up,
             overrides: &Overrides::new(),
-            drains: &BTreeMap::new(),
+            drains: &Drains::new(),
             owns: &|_| true,
         })
     };

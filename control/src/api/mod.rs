@@ -1,0 +1,26 @@
+//! The API: HTTP and JSON on a Unix socket, in the types of [`api_types`](crate::api_types).
+//!
+//! - [`routes`]: paths and methods; each handler asks the daemon for a snapshot, and the dataplane where it must.
+//! - [`views`]: from a snapshot to the answer; pure.
+//! - [`socket`]: the socket file, its mode and its group.
+
+mod error;
+mod rfc3339;
+mod routes;
+mod socket;
+mod views;
+
+pub use routes::router;
+pub use socket::{ApiSocket, BindError};
+
+use crate::daemon::Requests;
+
+/// Serves the API until `stop` resolves. Requests under way are finished first.
+pub async fn serve(
+    socket: &ApiSocket,
+    requests: Requests,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let listener = socket.listener()?;
+    axum::serve(listener, router(requests)).with_graceful_shutdown(stop).await
+}

@@ -1,0 +1,230 @@
+//! The daemon: one actor that owns all state, and the only one that decides.
+//!
+//! Everything that happens comes to [`Daemon::run`] as a message: a check's verdict, a word from the dataplane, a
+//! request of the API, a signal, a second that has passed. After each, [`Daemon::settle`] brings the dataplane towards
+//! what is desired now. Nothing here waits.
+//!
+//! - [`apply`](self): a configuration is taken whole or not at all; while the dataplane is connected it has the last
+//!   word.
+//! - [`guard`]: what needs a confirmation.
+//! - [`runtime`]: overrides, and backends that drain after their removal.
+//! - [`view`]: a snapshot for the API.
+
+mod apply;
+pub mod guard;
+mod runtime;
+mod settle;
+pub mod view;
+
+use crate::clock::Clock;
+use crate::health::Checks;
+use crate::health::book::Change;
+use crate::link::{self, Link, Session};
+use crate::publish::{BackendName, Drains, Overrides, Publisher};
+use crate::systemd::Manager;
+use apply::Candidate;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use view::View;
+use weir_configs::Config;
+use weir_proto::time::Instant;
+
+pub use apply::{Applied, Proposal, Refused};
+pub use runtime::{Patch, PatchError};
+
+/// Requests of the API that may wait; one past that is told to try again.
+const REQUESTS_MAX: usize = 256;
+/// How often deadlines of the daemon's own are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the daemon starts from.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The configuration's file: read again at each reload.
+    pub file: PathBuf,
+    /// What it said at the start.
+    pub config: Config,
+    /// Where the dataplane is met.
+    pub dataplane_socket: PathBuf,
+    /// Source of every random choice.
+    pub seed: u64,
+}
+
+/// What the API asks of the daemon.
+#[derive(Debug)]
+pub enum Request {
+    /// A snapshot of everything.
+    View(oneshot::Sender<View>),
+    /// A change of a backend at run time.
+    Patch(Patch, oneshot::Sender<Result<BackendName, PatchError>>),
+    /// A configuration to take.
+    Apply(Box<Proposal>, oneshot::Sender<Result<Applied, Refused>>),
+    /// Read the file again, as SIGHUP does.
+    Reload,
+    /// Stop.
+    Stop,
+}
+
+/// What the API holds: a way to ask the daemon.
+pub type Requests = mpsc::Sender<Request>;
+
+/// The configuration in force and where it came from.
+#[derive(Debug, Clone)]
+struct InForce {
+    config: Arc<Config>,
+    file: String,
+    since: Instant,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Daemon {
+    clock: Clock,
+    options: Options,
+    in_force: InForce,
+    /// What the running processes were started with, as far as is known: what differs from it needs a restart.
+    started_with: Arc<Config>,
+    last_error: Option<String>,
+    overrides: Overrides,
+    drains: Drains,
+    checks: Checks,
+    publisher: Publisher,
+    /// When the transaction under way was sent.
+    sent_at: Option<Instant>,
+    /// When a refused table is tried again.
+    retry_at: Option<Instant>,
+    candidate: Option<Candidate>,
+    session: Option<Arc<Session>>,
+    /// Why there is no session.
+    away: Option<String>,
+    link: Link,
+    reports: mpsc::Receiver<link::Report>,
+    requests: mpsc::Receiver<Request>,
+    /// What of the configuration the dataplane cannot be told.
+    problems: Vec<String>,
+    dirty: bool,
+    manager: Manager,
+}
+
+impl Daemon {
+    /// A daemon that begins to check and to connect. Must be called within a tokio runtime.
+    pub fn start(options: Options) -> (Self, Requests) {
+        let clock = Clock::start();
+        let (sender, requests) = mpsc::channel(REQUESTS_MAX);
+        let (link, reports) = Link::start(&options.dataplane_socket);
+        let config = Arc::new(options.config.clone());
+        let mut daemon = Self {
+            clock,
+            in_force: InForce {
+                config: Arc::clone(&config),
+                file: options.file.display().to_string(),
+                since: clock.now(),
+            },
+            started_with: config,
+            last_error: None,
+            overrides: Overrides::new(),
+            drains: Drains::new(),
+            checks: Checks::new(clock, options.seed),
+            publisher: Publisher::default(),
+            sent_at: None,
+            retry_at: None,
+            candidate: None,
+            session: None,
+            away: None,
+            link,
+            reports,
+            requests,
+            problems: Vec::new(),
+            dirty: true,
+            manager: Manager::default(),
+            options,
+        };
+        daemon.watch_targets();
+        (daemon, sender)
+    }
+
+    /// Runs until it is told to stop.
+    pub async fn run(mut self) {
+        let mut tick = tokio::time::interval(TICK);
+        let period = Manager::watchdog_period().unwrap_or(Duration::from_secs(3_600));
+        let mut watchdog = tokio::time::interval(period);
+        loop {
+            tokio::select! {
+                change = self.checks.next_change() => self.on_verdict(&change),
+                Some(report) = self.reports.recv() => self.on_link(report),
+                request = self.requests.recv() => match request {
+                    Some(Request::Stop) | None => break,
+                    Some(request) => self.on_request(request),
+                },
+                _ = tick.tick() => self.on_tick(),
+                _ = watchdog.tick() => self.manager.alive(),
+            }
+            self.settle();
+            self.show_status();
+        }
+        self.manager.stopping();
+    }
+
+    fn on_request(&mut self, request: Request) {
+        match request {
+            // An asker that has gone away misses nothing.
+            Request::View(reply) => drop(reply.send(self.view())),
+            Request::Patch(patch, reply) => drop(reply.send(self.patch(patch))),
+            Request::Apply(proposal, reply) => self.propose(*proposal, Some(reply)),
+            Request::Reload => self.reload(),
+            Request::Stop => {}
+        }
+    }
+
+    fn on_verdict(&mut self, change: &Change) {
+        let address = change.target.address;
+        let report = &change.report;
+        match report.outcome {
+            weir_proto::health::Outcome::Pass => tracing::info!(target = %address, "check passes: {}", report.health),
+            weir_proto::health::Outcome::Fail(why) => {
+                tracing::warn!(target = %address, reason = %why, "check fails: {}", report.health);
+            }
+        }
+        self.dirty = true;
+    }
+
+    fn on_tick(&mut self) {
+        let now = self.clock.now();
+        self.end_drains(now);
+        self.watch_acknowledgement(now);
+    }
+
+    /// Checks exactly what the configuration in force has checked.
+    fn watch_targets(&mut self) {
+        let targets = crate::health::targets::targets(&self.in_force.config);
+        self.checks.reconcile(&targets);
+        self.mute_checks();
+        self.dirty = true;
+    }
+
+    /// While the dataplane is away, so may its host interfaces be, and every server looks dead through those.
+    fn mute_checks(&self) {
+        let through_dataplane = self.in_force.config.ports.iter().any(|port| port.host_interface.is_some());
+        self.checks.mute(through_dataplane && self.session.is_none());
+    }
+
+    fn show_status(&mut self) {
+        let status = self.status_line();
+        self.manager.status(&status);
+    }
+
+    /// One line for the service manager.
+    fn status_line(&self) -> String {
+        let services = self.in_force.config.services.len();
+        let down = self.checks.book().iter().filter(|(_, record)| record.health == weir_proto::health::Health::Down);
+        let (down, checked) = (down.count(), self.checks.book().iter().count());
+        let dataplane = match (&self.session, self.publisher.refusal()) {
+            (None, _) => "dataplane not connected, its last state stays".to_owned(),
+            (Some(_), Some(refusal)) => format!("dataplane refused generation {}", refusal.generation),
+            (Some(_), None) => format!("generation {}", self.publisher.generation()),
+        };
+        format!("{services} services, {down} of {checked} checks down; {dataplane}")
+    }
+}

@@ -1,0 +1,200 @@
+//! What is set at run time, on top of the configuration: overrides by operators, and drains of removed backends.
+
+use super::{Daemon, Instant};
+use crate::publish::{BackendName, Drain, Drains, Override, Overrides, service_key};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use weir_configs::{Backend, Config, Service};
+use weir_rings::message::{BackendKey, ServiceKey};
+
+/// A removed backend keeps flows that do not end for this long; then they are cut.
+const DRAIN_MAX: Duration = Duration::from_secs(3_600);
+
+/// A change of one backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// Name of the service.
+    pub service: String,
+    /// Name of the backend, its `ip:port`, or its `ip` where only one has it.
+    pub backend: String,
+    /// The weight from now on.
+    pub weight: Option<u16>,
+    /// Whether it drains from now on.
+    pub drain: Option<bool>,
+    /// Forget earlier changes first.
+    pub reset: bool,
+}
+
+/// Why a backend cannot be changed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PatchError {
+    /// There is no such service.
+    #[error("there is no service \"{0}\"")]
+    NoService(String),
+    /// There is no such backend.
+    #[error("service \"{service}\" has no backend \"{backend}\"")]
+    NoBackend {
+        /// Name of the service.
+        service: String,
+        /// The backend as named.
+        backend: String,
+    },
+    /// Several backends have that address.
+    #[error("service \"{service}\" has several backends at \"{backend}\"; name one with its port")]
+    Ambiguous {
+        /// Name of the service.
+        service: String,
+        /// The backend as named.
+        backend: String,
+    },
+    /// Nothing to do.
+    #[error("nothing to change: give weight, drain or reset")]
+    Nothing,
+}
+
+impl Daemon {
+    /// Changes a backend until it is reset, until its configuration changes, or until this daemon restarts.
+    pub(super) fn patch(&mut self, patch: Patch) -> Result<BackendName, PatchError> {
+        if patch.weight.is_none() && patch.drain.is_none() && !patch.reset {
+            return Err(PatchError::Nothing);
+        }
+        let name = find(&self.in_force.config, &patch)?;
+        let before = self.overrides.remove(&name).filter(|_| !patch.reset).unwrap_or_default();
+        let after = Override {
+            weight: patch.weight.or(before.weight),
+            drain: patch.drain.or(before.drain),
+        };
+        tracing::info!(backend = %name, weight = after.weight, drain = after.drain, "backend changed at run time");
+        if after != Override::default() {
+            self.overrides.insert(name.clone(), after);
+        }
+        self.dirty = true;
+        Ok(name)
+    }
+
+    /// The overrides that outlive the step to `config`: those of backends it leaves as they are.
+    pub(super) fn overrides_after(&self, config: &Config) -> Overrides {
+        let (old, mut kept) = (&self.in_force.config, self.overrides.clone());
+        let settings = |config: &Config, name: &BackendName| {
+            lookup(config, name).map(|(_, backend)| (backend.weight, backend.drain))
+        };
+        kept.retain(|name, _| settings(config, name).is_some() && settings(config, name) == settings(old, name));
+        kept
+    }
+
+    /// The drains after the step to `config`: those under way whose service stays, and the backends it removes. Where
+    /// flows to a missing server are to end at once, there are none; nor where a backend has no flow.
+    pub(super) fn drains_after(&self, config: &Config, now: Instant) -> Drains {
+        let old = &self.in_force.config;
+        let removed = old.services.iter().flat_map(|service| {
+            service.backends.iter().map(move |backend| (service, backend))
+        });
+        let new = removed.filter(|(service, backend)| self.has_flows(service, backend)).map(|(service, backend)| {
+            let drain = Drain {
+                backend: backend.clone(),
+                until: now + DRAIN_MAX,
+            };
+            (name(service, backend), drain)
+        });
+        let mut drains: Drains = new.collect();
+        drains.extend(self.drains.clone());
+        drains.retain(|name, _| {
+            let service = config.services.iter().find(|service| service.name == name.service);
+            service.is_some_and(|service| !service.ipvs.expire_nodest_conn) && lookup(config, name).is_none()
+        });
+        drains
+    }
+
+    /// Whether the dataplane counts a flow of this backend; when it cannot be asked, it may.
+    fn has_flows(&self, service: &Service, backend: &Backend) -> bool {
+        let Some(session) = &self.session else { return true };
+        let keys: Vec<ServiceKey> = service.addresses.iter().map(|vip| service_key(service, *vip)).collect();
+        let counters = &session.counters;
+        let slots = counters.backend_slots().filter(|(_, slot)| {
+            let owner = counters.service_slot(slot.service_slot).map(|owner| owner.key);
+            slot.key == key(backend) && owner.is_some_and(|owner| keys.contains(&owner))
+        });
+        slots.map(|(slot, _)| counters.backend_total(slot)).any(|total| total.active.wrapping_add(total.inactive) > 0)
+    }
+
+    /// The dataplane says that a draining backend has no flow left.
+    pub(super) fn on_drained(&mut self, service: ServiceKey, backend: BackendKey) {
+        let address = SocketAddr::new(backend.address, backend.port);
+        let named = self.in_force.config.services.iter().find(|candidate| {
+            candidate.addresses.iter().any(|vip| service_key(candidate, *vip) == service)
+        });
+        let Some(service) = named.map(|service| service.name.clone()) else { return };
+        let name = BackendName {
+            service,
+            backend: address,
+        };
+        tracing::info!(backend = %name, "drained");
+        if self.drains.remove(&name).is_some() {
+            self.dirty = true;
+        }
+    }
+
+    /// Ends drains that have no flow left or have lasted too long.
+    pub(super) fn end_drains(&mut self, now: Instant) {
+        let config = Arc::clone(&self.in_force.config);
+        let over: Vec<BackendName> = self
+            .drains
+            .iter()
+            .filter(|(name, drain)| {
+                let service = config.services.iter().find(|service| service.name == name.service);
+                drain.until <= now || !service.is_some_and(|service| self.has_flows(service, &drain.backend))
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in over {
+            tracing::info!(backend = %name, "removed backend has drained, or its time is over");
+            self.drains.remove(&name);
+            self.dirty = true;
+        }
+    }
+}
+
+
+fn key(backend: &Backend) -> BackendKey {
+    crate::publish::backend_key(backend)
+}
+
+fn name(service: &Service, backend: &Backend) -> BackendName {
+    BackendName {
+        service: service.name.clone(),
+        backend: backend.address,
+    }
+}
+
+/// The configured backend of that name.
+fn lookup<'a>(config: &'a Config, name: &BackendName) -> Option<(&'a Service, &'a Backend)> {
+    let service = config.services.iter().find(|service| service.name == name.service)?;
+    let backend = service.backends.iter().find(|backend| backend.address == name.backend)?;
+    Some((service, backend))
+}
+
+/// The one backend a patch names.
+fn find(config: &Config, patch: &Patch) -> Result<BackendName, PatchError> {
+    let service = config.services.iter().find(|service| service.name == patch.service);
+    let service = service.ok_or_else(|| PatchError::NoService(patch.service.clone()))?;
+    let wanted = patch.backend.as_str();
+    let (address, ip) = (wanted.parse::<SocketAddr>().ok(), wanted.parse::<IpAddr>().ok());
+    let exact = service.backends.iter().find(|backend| {
+        backend.name.as_deref() == Some(wanted) || Some(backend.address) == address
+    });
+    if let Some(backend) = exact {
+        return Ok(name(service, backend));
+    }
+    let mut at_ip = service.backends.iter().filter(|backend| Some(backend.address.ip()) == ip);
+    let (service, backend) = (patch.service.clone(), patch.backend.clone());
+    match (at_ip.next(), at_ip.next()) {
+        (Some(only), None) => Ok(BackendName {
+            service,
+            backend: only.address,
+        }),
+        (Some(_), Some(_)) => Err(PatchError::Ambiguous { service, backend }),
+        (None, _) => Err(PatchError::NoBackend { service, backend }),
+    }
+}
