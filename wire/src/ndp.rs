@@ -261,7 +261,8 @@ fn neighbor_solicit(body: &[u8], envelope: &Envelope) -> Result<Repr> {
     let (target_addr, options) = target(body)?;
     let options = option::Known::parse(options)?;
     if envelope.src_addr.is_unspecified() {
-        if envelope.dst_addr != solicited_node(target_addr) {
+        // A group that is the solicited-node group of itself is one.
+        if envelope.dst_addr != solicited_node(envelope.dst_addr) {
             return Err(Error::BadAddress);
         }
         if options.source.is_some() {
