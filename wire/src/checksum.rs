@@ -73,11 +73,11 @@ impl Sum {
         self
     }
 
-    /// Adds a 32-bit value at an even position.
+    /// Adds a 32-bit value at an even position; its upper half is folded in at the end with the carries.
     #[inline]
     #[must_use]
     pub const fn u32(mut self, value: u32) -> Self {
-        self.sum += (value >> 16) as u64 + (value & 0xffff) as u64;
+        self.sum += value as u64;
         self
     }
 
@@ -158,8 +158,10 @@ pub const fn pseudo(src: IpAddr, dst: IpAddr, protocol: IpProtocol, len: u32) ->
 }
 
 /// How a checksum changes when fields change: the sum of `~old + new` over all of them (RFC 1624, equation 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Delta(u16);
+///
+/// Kept with its carries, which only [`apply`](Self::apply) folds in; so two deltas may differ and mean the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Delta(u64);
 
 impl Delta {
     /// No change.
@@ -168,18 +170,17 @@ impl Delta {
         Self(0)
     }
 
+    /// A change adds less than 2^35; the carry step keeps the sum below 2^33, so it never overflows.
     #[inline(always)]
-    const fn add(self, removed: Sum, added: Sum) -> Self {
-        Self(fold(
-            self.0 as u64 + removed.finish() as u64 + added.folded() as u64,
-        ))
+    const fn add(self, complement_of_old: Sum, new: Sum) -> Self {
+        self.and(Self(complement_of_old.sum + new.sum))
     }
 
     /// A word changes (a port, a length).
     #[inline]
     #[must_use]
     pub const fn u16(self, old: u16, new: u16) -> Self {
-        self.add(Sum::new().word(old), Sum::new().word(new))
+        self.add(Sum::new().word(!old), Sum::new().word(new))
     }
 
     /// A word that starts at an odd byte of what is summed changes (a TCP option after a no-operation).
@@ -193,14 +194,14 @@ impl Delta {
     #[inline]
     #[must_use]
     pub const fn u32(self, old: u32, new: u32) -> Self {
-        self.add(Sum::new().u32(old), Sum::new().u32(new))
+        self.add(Sum::new().u32(!old), Sum::new().u32(new))
     }
 
     /// A 128-bit value changes (an IPv6 address).
     #[inline]
     #[must_use]
     pub const fn u128(self, old: u128, new: u128) -> Self {
-        self.add(Sum::new().u128(old), Sum::new().u128(new))
+        self.add(Sum::new().u128(!old), Sum::new().u128(new))
     }
 
     /// An IPv4 address changes.
@@ -221,20 +222,21 @@ impl Delta {
     #[inline]
     #[must_use]
     pub fn bytes(self, old: &[u8], new: &[u8]) -> Self {
-        self.add(Sum::new().bytes(old), Sum::new().bytes(new))
+        self.u16(Sum::new().bytes(old).folded(), Sum::new().bytes(new).folded())
     }
 
     /// Both changes.
     #[inline]
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
-        Self(fold(self.0 as u64 + other.0 as u64))
+        let sum = self.0 + other.0;
+        Self((sum & 0xffff_ffff) + (sum >> 32))
     }
 
     /// The checksum after the change.
     #[inline]
     pub const fn apply(self, checksum: u16) -> u16 {
-        !fold((!checksum) as u64 + self.0 as u64)
+        !fold((!checksum) as u64 + self.0)
     }
 
     /// The UDP checksum after the change: 0, no checksum, stays 0; a computed 0 becomes 0xffff.

@@ -266,13 +266,12 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Packet<T> {
     /// Takes one hop off the time to live, keeps the checksum right, and returns what is left. At 0 it stays 0.
     #[inline]
     pub fn decrement_ttl(&mut self) -> u8 {
-        let ttl = self.ttl().saturating_sub(1);
         let old = get_u16(self.buffer.as_ref(), field::TTL_PROTOCOL);
-        self.set_ttl(ttl);
-        let new = get_u16(self.buffer.as_ref(), field::TTL_PROTOCOL);
+        let new = if old < 0x0100 { old } else { old - 0x0100 };
         let value = Delta::new().u16(old, new).apply(self.checksum());
+        put_u16(self.buffer.as_mut(), field::TTL_PROTOCOL, new);
         self.set_checksum(value);
-        ttl
+        (new >> 8) as u8
     }
 
     /// Changes the source address and the header checksum with it.
