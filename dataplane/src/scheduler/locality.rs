@@ -10,7 +10,7 @@
 
 use super::hash;
 use core::net::IpAddr;
-use core::sync::atomic::{
+use weir_rings::sync::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
     fence,
@@ -121,10 +121,10 @@ impl<const N: usize> Cache<N> {
         let words = hash::words(address);
         let bucket = self.bucket(address);
         bucket.write(|| {
-            let (way, mut set) = bucket
-                .find(words, now_s)
-                .unwrap_or_else(|| (bucket.victim(now_s), Set::EMPTY));
+            let mut set = bucket.find(words, now_s).map_or(Set::EMPTY, |(_, set)| set);
             change(&mut set);
+            // An expired entry of the same address makes way first: there must not be two.
+            let way = bucket.way_of(words).unwrap_or_else(|| bucket.victim(now_s));
             bucket.entries[way].store(words, &set, now_s);
         });
     }
@@ -186,8 +186,12 @@ impl<const N: usize> Bucket<N> {
         self.version.store(before.wrapping_add(2), Release);
     }
 
+    fn way_of(&self, words: [u64; 2]) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.holds(words))
+    }
+
     fn find(&self, words: [u64; 2], now_s: u32) -> Option<(usize, Set<N>)> {
-        let way = self.entries.iter().position(|entry| entry.holds(words))?;
+        let way = self.way_of(words)?;
         let entry = &self.entries[way];
         (entry.idle_s(now_s) < EXPIRATION_S).then(|| (way, entry.load()))
     }

@@ -54,7 +54,7 @@ impl Table {
         if pool.usable(index) {
             return Some(index);
         }
-        if !flags.fallback {
+        if !flags.fallback || pool.usable_indices().next().is_none() {
             return None;
         }
         let offsets = (0..SLOTS).map(|step| (step + first) % SLOTS);

@@ -36,41 +36,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use overload::Overload;
-
-/// How a service chooses a server. Names and meaning are those of IPVS, and `maglev`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SchedulerKind {
-    /// Round robin.
-    Rr,
-    /// Weighted round robin.
-    Wrr,
-    /// Least connection.
-    Lc,
-    /// Weighted least connection.
-    Wlc,
-    /// Shortest expected delay.
-    Sed,
-    /// Never queue.
-    Nq,
-    /// Destination hashing.
-    Dh,
-    /// Source hashing.
-    Sh,
-    /// IPVS's Maglev hashing, 4093 slots.
-    Mh,
-    /// Locality-based least connection.
-    Lblc,
-    /// Locality-based least connection with replication.
-    Lblcr,
-    /// Weighted fail-over.
-    Fo,
-    /// Weighted overflow.
-    Ovf,
-    /// Power of two choices.
-    Twos,
-    /// Maglev of the paper, 65537 or 655373 slots, the same on every director.
-    Maglev,
-}
+pub use weir_rings::message::SchedulerKind;
 
 /// Options of the hashing schedulers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -196,7 +162,7 @@ impl State {
     /// Kept from a previous state of the same kind, as in IPVS: the cursor of `rr` (stepping back over a removed
     /// server), the current weight of `wrr` as far as it still fits (its cursor starts again at the head), the last
     /// weight that was not 0 for `mh`, the caches of `lblc` and `lblcr` without the servers removed. The overload mark
-    /// of a server is kept across kinds, unless its upper threshold was raised or taken away.
+    /// of a server is kept across kinds while its thresholds stay the same.
     ///
     /// # Errors
     /// When the servers are more than the scheduler's table can name.
@@ -251,8 +217,8 @@ impl State {
 
     /// Chooses a server for a new connection. `load` gives the connections of a slot, summed over the workers.
     ///
-    /// `None`: no usable server. The caller is expected to count the connection at once; the overload mark is set
-    /// here as if it had.
+    /// `None`: no usable server. The caller is expected to count the connection at once; the overload mark moves here
+    /// as if it had.
     pub fn pick(&self, input: &PickInput, load: impl Fn(u32) -> Load) -> Option<usize> {
         self.choose(input, &load, true)
     }
@@ -260,6 +226,15 @@ impl State {
     /// What [`State::pick`] would answer now, without leaving a trace: no cursor moves, nothing is cached.
     pub fn peek(&self, input: &PickInput, load: impl Fn(u32) -> Load) -> Option<usize> {
         self.choose(input, &load, false)
+    }
+
+    /// To be called before a connection is counted that went to a server without [`State::pick`], by persistence or
+    /// because its flow was moved, so that the server's overload mark follows.
+    pub fn note_opened(&self, index: usize, load: impl Fn(u32) -> Load) {
+        if let Some(server) = self.servers.get(index) {
+            self.overload
+                .note_opened(index, server, || load(server.slot).total());
+        }
     }
 
     /// A server by hash alone, the same at every call until the servers change: for packets that get no flow entry
@@ -379,7 +354,7 @@ impl<L: Fn(u32) -> Load> Pool<'_, L> {
     fn note_picked(&self, index: usize) {
         if self.commit {
             self.overload
-                .note_opened(index, &self.servers[index], || self.load(index).total() + 1);
+                .note_opened(index, &self.servers[index], || self.load(index).total());
         }
     }
 }

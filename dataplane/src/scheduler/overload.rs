@@ -3,11 +3,11 @@
 //!
 //! IPVS moves the mark when a connection is bound or unbound. Here it is set when the scheduler hands out the
 //! connection that reaches the threshold, and cleared when the scheduler next looks at the server: for new
-//! connections the two are the same, and closing a flow costs nothing. Workers that pick at the same instant may pass
+//! connections that comes to the same, and closing a flow costs nothing here. Workers that pick at the same instant may pass
 //! the upper threshold by one connection each.
 
 use super::{Server, State};
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use weir_rings::sync::{AtomicBool, Ordering::Relaxed};
 
 #[derive(Debug)]
 pub(super) struct Overload {
@@ -28,7 +28,7 @@ impl Overload {
         }
     }
 
-    /// Is the server overloaded, given its connections? Moves the mark if `commit`.
+    /// Is the server overloaded, given its connections? Clears the mark if it no longer holds, and if `commit`.
     pub(super) fn check(&self, index: usize, server: &Server, total: impl Fn() -> u64, commit: bool) -> bool {
         if server.upper_threshold == 0 {
             return false;
@@ -36,53 +36,58 @@ impl Overload {
         let Some(mark) = self.marks.get(index) else {
             return false;
         };
-        let before = mark.load(Relaxed);
-        let now = after(server, total(), before);
-        if commit && now != before {
-            mark.store(now, Relaxed);
+        let (before, total) = (mark.load(Relaxed), total());
+        let still = before && !is_relieved(server, total);
+        if commit && still != before {
+            mark.store(still, Relaxed);
         }
-        now
+        still || is_full(server, total)
     }
 
-    /// A connection was given to the server, which makes `total` of them.
+    /// A connection was given to a server that had `total` before.
     pub(super) fn note_opened(&self, index: usize, server: &Server, total: impl Fn() -> u64) {
-        if server.upper_threshold == 0 || total() < u64::from(server.upper_threshold) {
+        if server.upper_threshold == 0 {
             return;
         }
-        if let Some(mark) = self.marks.get(index) {
-            mark.store(true, Relaxed);
+        let Some(mark) = self.marks.get(index) else { return };
+        let (before, total) = (mark.load(Relaxed), total());
+        let now = is_full(server, total + 1) || before && !is_relieved(server, total);
+        if now != before {
+            mark.store(now, Relaxed);
         }
     }
 }
 
-/// The mark of a server with `total` connections that had the mark `before`.
-fn after(server: &Server, total: u64, before: bool) -> bool {
+/// At or over the upper threshold.
+fn is_full(server: &Server, total: u64) -> bool {
+    total >= u64::from(server.upper_threshold)
+}
+
+/// Below the lower threshold, or three quarters of the upper one if there is none.
+fn is_relieved(server: &Server, total: u64) -> bool {
     let (upper, lower) = (
         u64::from(server.upper_threshold),
         u64::from(server.lower_threshold),
     );
-    if total >= upper {
-        return true;
-    }
-    let cleared = if lower != 0 {
+    if lower != 0 {
         total < lower
     } else {
         total * 4 < upper * 3
-    };
-    before && !cleared
+    }
 }
 
-/// Does the mark survive the change? Not if the upper threshold is gone or higher than before.
+/// The mark of the server before the change, if its thresholds are still the same. A change of thresholds starts
+/// afresh: overloaded is then who has as many connections as the new upper one.
 fn kept(server: &Server, previous: &State) -> bool {
     let Some(index) = previous.index_of_slot(server.slot) else {
         return false;
     };
     let before = &previous.servers()[index];
-    let lifted = server.upper_threshold == 0 || server.upper_threshold > before.upper_threshold;
-    !lifted
-        && previous
-            .overload
-            .marks
-            .get(index)
-            .is_some_and(|mark| mark.load(Relaxed))
+    let same =
+        (before.upper_threshold, before.lower_threshold) == (server.upper_threshold, server.lower_threshold);
+    same && previous
+        .overload
+        .marks
+        .get(index)
+        .is_some_and(|mark| mark.load(Relaxed))
 }

@@ -4,7 +4,7 @@
 //! of one worker.
 
 use super::{Algorithm, Load, Pool, State, index_of_slot};
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use weir_rings::sync::{AtomicU32, Ordering::Relaxed};
 
 /// One past the server picked last; 0: none yet, start at the head of the list.
 #[derive(Debug)]

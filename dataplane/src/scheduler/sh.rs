@@ -36,7 +36,7 @@ impl Table {
         if pool.usable(index) {
             return Some(index);
         }
-        if !flags.fallback {
+        if !flags.fallback || pool.usable_indices().next().is_none() {
             return None;
         }
         let offsets = (0..BUCKETS).map(|step| (step + first) % BUCKETS);

@@ -6,7 +6,7 @@
 //! kernel walks them: the answer is the same and one pick costs at most three looks at the list.
 
 use super::{Algorithm, Load, Pool, Server, State, gcd_of};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use weir_rings::sync::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Debug)]
 pub(super) struct Cursor {
