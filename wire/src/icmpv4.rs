@@ -251,7 +251,7 @@ pub enum Repr<'a> {
     },
     /// The quoted packet cannot be delivered.
     DstUnreachable {
-        /// Why: see [`unreachable`].
+        /// Why: see [`mod@unreachable`].
         code: u8,
         /// MTU of the next hop, with [`unreachable::FRAG_NEEDED`] only.
         next_hop_mtu: u16,

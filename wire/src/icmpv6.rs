@@ -253,7 +253,7 @@ pub enum Repr<'a> {
     },
     /// The quoted packet cannot be delivered.
     DstUnreachable {
-        /// Why: see [`unreachable`].
+        /// Why: see [`mod@unreachable`].
         code: u8,
         /// As much of the packet as fits.
         quoted: &'a [u8],

@@ -1,5 +1,6 @@
 //! Which MAC address has a neighbour? The machine of RFC 4861 §7.3 and its Appendix C, for ND and for ARP alike.
-//! Read those two and RFC 826 and RFC 5227 §2.4 before editing; `entry.rs` is the table, `cache.rs` the set of entries.
+//! Read those two and RFC 826 and RFC 5227 §2.4 before editing; `entry.rs` is the table, `cache.rs` the set of entries,
+//! `cache/receive.rs` what packets mean.
 //!
 //! Neighbours are keyed by port and address ([`Key`]). The driver feeds [`Input`]s, calls
 //! [`handle_timeout`](Cache::handle_timeout) when [`poll_timeout`](Cache::poll_timeout) says so, and after each of
@@ -196,9 +197,8 @@ pub struct Stats {
 pub struct Config {
     /// Most neighbours held.
     pub entries_max: usize,
-    /// Most neighbours being resolved at a time, pinned ones apart. With one solicitation per [`retrans_timer`]
-    /// (Self::retrans_timer) each, this is also the bound on solicitations per second when somebody makes us ask for
-    /// addresses nobody has.
+    /// Most neighbours being resolved at a time, pinned ones apart. With one solicitation per `retrans_timer` each,
+    /// this is also the bound on solicitations per second when somebody makes us ask for addresses nobody has.
     pub incomplete_max: usize,
     /// Most addresses of our own.
     pub own_max: usize,
