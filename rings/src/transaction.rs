@@ -62,6 +62,15 @@ impl Assembler {
         }
     }
 
+    /// Commands collected so far.
+    #[cfg(test)]
+    pub(crate) const fn open_commands(&self) -> usize {
+        match &self.state {
+            State::Open(open) => open.commands.len(),
+            State::Idle | State::Skipping => 0,
+        }
+    }
+
     /// Takes the next record. The outcome of a transaction comes with its last record, or with its first bad one.
     pub(crate) fn feed(&mut self, raw: &RawRecord) -> Option<Result<Transaction, Refusal>> {
         let message = match Message::decode(raw) {

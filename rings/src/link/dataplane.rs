@@ -352,6 +352,14 @@ impl DataplaneEnd {
         Ok(peer)
     }
 
+    /// Commands of a transaction that is not committed yet.
+    #[cfg(test)]
+    pub(super) fn half_committed(&self) -> usize {
+        self.peer
+            .as_ref()
+            .map_or(0, |peer| peer.assembler.open_commands())
+    }
+
     fn hello(&self) -> Hello {
         Hello {
             abi: crate::ABI,
