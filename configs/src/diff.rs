@@ -8,6 +8,7 @@ use std::fmt;
 use std::hash::Hash;
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::backend::Backend;
 use crate::load::Config;
@@ -99,7 +100,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         |neighbor| neighbor.address,
         |neighbor| format!("neighbor {}", neighbor.address),
     );
-    changes.services(&old.services, &new.services);
+    changes.services(old, new);
     changes.list
 }
 
@@ -121,23 +122,30 @@ impl Changes {
         });
     }
 
-    /// Key by key.
-    fn fields(&mut self, object: &str, old: &toml::Table, new: &toml::Table) {
+    /// Key by key; keys of tables inside are named with dots.
+    fn fields(&mut self, object: &str, old: &Table, new: &Table) {
+        self.fields_below("", object, old, new);
+    }
+
+    fn fields_below(&mut self, path: &str, object: &str, old: &Table, new: &Table) {
         let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
         keys.sort();
         keys.dedup();
         for key in keys {
-            let (before, after) = (old.get(key), new.get(key));
-            if before != after {
-                let text = |value: Option<&toml::Value>| value.map(ToString::to_string);
-                self.list.push(Change {
+            let path = format!("{path}{key}");
+            match (old.get(key), new.get(key)) {
+                (before, after) if before == after => {}
+                (Some(Value::Table(before)), Some(Value::Table(after))) => {
+                    self.fields_below(&format!("{path}."), object, before, after);
+                }
+                (before, after) => self.list.push(Change {
                     kind: ChangeKind::Changed,
                     object: object.to_owned(),
-                    key: Some(key.clone()),
-                    old: text(before),
-                    new: text(after),
+                    key: Some(path),
+                    old: before.map(ToString::to_string),
+                    new: after.map(ToString::to_string),
                     needs_restart: self.needs_restart,
-                });
+                }),
             }
         }
     }
@@ -200,35 +208,76 @@ impl Changes {
         }
     }
 
-    fn services(&mut self, old: &[Service], new: &[Service]) {
+    /// What a service took over from `[timeouts]` and `[ipvs]` before and after is said there, and what a backend took over from
+    /// its service is said at the service: not once more for each.
+    fn services(&mut self, old: &Config, new: &Config) {
         let name = |service: &Service| service.name.clone();
         let object = |service: &Service| format!("service {}", service.name);
-        self.paired(old, new, name, object, |changes, object, before, after| {
-            let own = |service: &Service| {
-                let mut keys = table(service);
-                keys.remove("backend");
-                keys
-            };
-            changes.fields(object, &own(before), &own(after));
-            let mark = changes.list.len();
-            let title = |backend: &Backend| format!("{object} backend {}", backend.address);
-            changes.entries(
-                &before.backends,
-                &after.backends,
-                |backend| backend.address,
-                title,
-            );
-            if changes.list[mark..]
-                .iter()
-                .all(|change| change.kind == ChangeKind::Changed)
-            {
-                changes.order(object, before, after);
-            }
-        });
+        self.paired(
+            &old.services,
+            &new.services,
+            name,
+            object,
+            |changes, object, before, after| {
+                let (mut own_before, mut own_after) = (table(before), table(after));
+                let inherited = [
+                    ("backend", true),
+                    (
+                        "timeouts",
+                        before.timeouts == old.timeouts && after.timeouts == new.timeouts,
+                    ),
+                    ("ipvs", before.ipvs == old.ipvs && after.ipvs == new.ipvs),
+                ];
+                drop_keys(&mut own_before, &mut own_after, &inherited);
+                changes.fields(object, &own_before, &own_after);
+                changes.backends(object, before, after);
+            },
+        );
+    }
+
+    fn backends(&mut self, object: &str, before: &Service, after: &Service) {
+        let mark = self.list.len();
+        let title = |backend: &Backend| format!("{object} backend {}", backend.address);
+        let address = |backend: &Backend| backend.address;
+        self.paired(
+            &before.backends,
+            &after.backends,
+            address,
+            title,
+            |changes, object, old, new| {
+                let (mut own_before, mut own_after) = (table(old), table(new));
+                let inherited = [
+                    ("check", old.check == before.check && new.check == after.check),
+                    (
+                        "forward",
+                        old.forward == before.forward && new.forward == after.forward,
+                    ),
+                    (
+                        "tunnel",
+                        old.tunnel == before.tunnel && new.tunnel == after.tunnel,
+                    ),
+                ];
+                drop_keys(&mut own_before, &mut own_after, &inherited);
+                changes.fields(object, &own_before, &own_after);
+            },
+        );
+        if self.list[mark..]
+            .iter()
+            .all(|change| change.kind == ChangeKind::Changed)
+        {
+            self.order(object, before, after);
+        }
     }
 }
 
-fn table<T: Serialize>(value: &T) -> toml::Table {
+fn drop_keys(before: &mut Table, after: &mut Table, keys: &[(&str, bool)]) {
+    for (key, _) in keys.iter().filter(|(_, dropped)| *dropped) {
+        before.remove(*key);
+        after.remove(*key);
+    }
+}
+
+fn table<T: Serialize>(value: &T) -> Table {
     // Serialising plain structs, strings and numbers cannot fail.
-    toml::Table::try_from(value).unwrap_or_default()
+    Table::try_from(value).unwrap_or_default()
 }

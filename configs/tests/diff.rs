@@ -95,10 +95,22 @@ fn order_of_backends_is_a_difference() {
 }
 
 #[test]
-fn inherited_values_show_where_they_take_effect() {
-    let changes = changed("path = \"/\"", "path = \"/health\"");
-    assert_eq!(changes.len(), 3, "the service and both backends: {changes:?}");
-    assert!(changes[0].starts_with("~ service web: check "), "{}", changes[0]);
+fn inherited_values_are_said_once() {
+    let check = changed("path = \"/\"", "path = \"/health\"");
+    assert_eq!(check, ["~ service web: check.http.path \"/\" -> \"/health\""]);
+    let timeouts = changed("[[port]]", "[timeouts]\nudp_s = 60\n[[port]]");
+    assert_eq!(timeouts, ["~ timeouts: udp_s 300 -> 60"]);
+    let own = changed(
+        "scheduler = \"wlc\"",
+        "scheduler = \"wlc\"\ntimeouts = { udp_s = 60 }",
+    );
+    assert_eq!(own, ["~ service web: timeouts.udp_s 300 -> 60"]);
+    let backend = changed("192.0.2.12:80\"", "192.0.2.12:80\"\ncheck = { tcp = {} }");
+    assert_eq!(backend.len(), 2, "tcp instead of http: {backend:?}");
+    assert_eq!(
+        backend[0],
+        "~ service web backend 192.0.2.12:80: check.http { path = \"/\", status = [\"200-299\"] } -> (none)"
+    );
 }
 
 #[test]
