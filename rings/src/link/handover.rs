@@ -24,6 +24,13 @@ pub struct Access {
     pub gid: Option<u32>,
 }
 
+impl Access {
+    /// True for root, for the dataplane's own user, and for the group.
+    pub(super) fn allows(self, who: Credentials, own_uid: u32) -> bool {
+        who.uid == 0 || who.uid == own_uid || self.gid == Some(who.gid)
+    }
+}
+
 /// Who connected, as the kernel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credentials {
@@ -101,9 +108,12 @@ impl Listener {
             peer.uid.as_raw(),
             peer.gid.as_raw(),
         );
-        let own = rustix::process::geteuid().as_raw();
-        let allowed = uid == 0 || uid == own || self.access.gid == Some(gid);
-        Some((stream, Credentials { pid, uid, gid }, allowed))
+        let who = Credentials { pid, uid, gid };
+        Some((
+            stream,
+            who,
+            self.access.allows(who, rustix::process::geteuid().as_raw()),
+        ))
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{
-    Access, CommitError, ConnectError, ControlEnd, DataplaneEnd, Disconnect, Input, Limits, ListenError,
-    Output,
+    Access, CommitError, ConnectError, ControlEnd, Credentials, DataplaneEnd, Disconnect, Input, Limits,
+    ListenError, Output,
 };
 use crate::counters::{Counters, Shape};
 use crate::hello::About;
@@ -52,6 +52,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(LIMITS)
+    }
+
+    fn with(limits: Limits) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("dataplane.sock");
         let shape = Shape {
@@ -63,7 +67,7 @@ impl Bench {
         };
         let counters = Counters::shared(shape).expect("a page");
         let end =
-            DataplaneEnd::bind(&path, Access::default(), LIMITS, about(shape), &counters).expect("listens");
+            DataplaneEnd::bind(&path, Access::default(), limits, about(shape), &counters).expect("listens");
         Self {
             end,
             counters,
@@ -378,6 +382,39 @@ fn counters_are_read_in_place() {
     assert_eq!(control.counters().reason_total(3), 7);
     worker.reason(3).add(1);
     assert_eq!(control.counters().reason_total(3), 8);
+}
+
+#[test]
+fn only_root_the_own_user_and_the_group_may_connect() {
+    let who = |uid, gid| Credentials { pid: 1, uid, gid };
+    let cases = [
+        (who(0, 0), None, true),
+        (who(1000, 5), None, true),
+        (who(1001, 5), None, false),
+        (who(1001, 5), Some(5), true),
+        (who(1001, 6), Some(5), false),
+        (who(1001, 0), None, false),
+    ];
+    for (who, gid, allowed) in cases {
+        assert_eq!(
+            Access { gid }.allows(who, 1000),
+            allowed,
+            "{who:?} with group {gid:?}"
+        );
+    }
+}
+
+/// A table of 100,000 backends crosses in one transaction, through a ring of 8192 records.
+#[test]
+fn a_large_table_is_committed_in_seconds() {
+    let mut bench = Bench::with(Limits::default());
+    let mut control = bench.connect();
+    let start = Instant::now();
+    control.commit(1, true, announcements(100_000)).expect("starts");
+    assert_eq!(transaction(&mut bench, &mut control).commands.len(), 100_000);
+    let elapsed = start.elapsed();
+    println!("100,000 commands in {elapsed:?}");
+    assert!(elapsed < 10 * SECOND, "{elapsed:?}");
 }
 
 #[test]
