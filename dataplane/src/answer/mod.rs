@@ -1,0 +1,86 @@
+//! Packets that are answered in their place: ARP, neighbour discovery, ICMP echo, ICMP errors and resets.
+
+pub(crate) mod arp;
+pub(crate) mod echo;
+pub(crate) mod error;
+pub(crate) mod nd;
+pub(crate) mod reset;
+
+use weir_rings::message::{NoServerReply, Protocol};
+
+use crate::egress::Mode;
+use crate::forward::tunnel;
+use crate::ip::Ip;
+use crate::packet::Packet;
+use crate::path::{Context, Pending, Stop};
+use crate::tables::Address;
+use crate::verdict::{DropReason, Verdict};
+
+/// The verdict on a flow's packet that goes no further: where its sender should hear of it, the packet becomes the answer.
+pub(crate) fn refused<F: Ip, P: Packet>(
+    packet: &mut P,
+    pending: &Pending<F>,
+    stop: Stop,
+    context: &mut Context<'_>,
+) -> Verdict {
+    let answered = match stop {
+        Stop::Drop(DropReason::NoServer) if wants_reject(pending, context) => reset::reject(packet, pending, context),
+        Stop::Drop(DropReason::TtlExceeded) => error::send(packet, pending, error::Kind::TimeExceeded, context),
+        Stop::Drop(DropReason::TooBig) if F::dont_fragment(packet.data(), usize::from(pending.l3)) => {
+            let mtu = path_mtu(pending, context);
+            error::send(packet, pending, error::Kind::TooBig(mtu), context)
+        }
+        Stop::Drop(_) | Stop::Punt(_) | Stop::Steer(_) => return stop.into(),
+    };
+    verdict(answered)
+}
+
+/// The largest packet that would have passed.
+fn path_mtu<F: Ip>(pending: &Pending<F>, context: &mut Context<'_>) -> u16 {
+    let slot = if pending.fate == crate::path::Fate::ToClient {
+        match context.hop_to::<F>(pending.entry_key.src(), pending.hash) {
+            Ok(slot) => slot,
+            Err(_) => return 0,
+        }
+    } else {
+        pending.backend
+    };
+    let target = context.shared.egress.target(slot);
+    match target.mode {
+        Mode::Dr | Mode::Nat | Mode::FullNat | Mode::Hop => target.mtu,
+        Mode::Ipip | Mode::Gre | Mode::GreChecksum | Mode::Gue | Mode::GueChecksum | Mode::Vxlan => {
+            tunnel::inner_mtu(&target) as u16
+        }
+    }
+}
+
+fn wants_reject<F: Ip>(pending: &Pending<F>, context: &Context<'_>) -> bool {
+    let key = &pending.key;
+    let service = Protocol::from_code(key.protocol)
+        .and_then(|protocol| context.tables.service_for(protocol, F::to_ip(key.dst()), key.dst_port()));
+    service.is_some_and(|service| service.spec.no_server == NoServerReply::Reject)
+}
+
+/// Both ways a packet can end.
+pub(crate) fn verdict(result: Result<Verdict, Stop>) -> Verdict {
+    result.unwrap_or_else(Verdict::from)
+}
+
+/// The MAC an address of ours answers with on this port.
+pub(crate) fn mac_of(address: &Address, context: &Context<'_>) -> [u8; 6] {
+    let own = address.own.contains(&context.port);
+    address.vip.filter(|_| !own).and_then(|vip| vip.mac).unwrap_or(context.spec.mac.0)
+}
+
+/// The VLAN id an address of ours is in on this port.
+pub(crate) fn vlan_of(address: &Address, context: &Context<'_>) -> Option<u16> {
+    let own = address.own.contains(&context.port);
+    let vip = address.vip.filter(|_| !own).and_then(|vip| vip.vlan);
+    vip.or(context.spec.vlan).map(u16::from)
+}
+
+/// Sends the frame back to where it came from, from `mac`.
+pub(crate) fn turn_l2(data: &mut [u8], mac: [u8; 6]) {
+    data.copy_within(6..12, 0);
+    data[6..12].copy_from_slice(&mac);
+}

@@ -1,0 +1,38 @@
+//! Ageing: a bounded number of entries is looked at after each burst, more when there is nothing to do.
+
+use crate::family::Family;
+
+use super::{Entry, Table};
+
+/// Where the sweep stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sweep {
+    next: u32,
+}
+
+impl Sweep {
+    /// Looks at up to `budget` entries and gives the first that `expired` says is due, to be removed before the sweep
+    /// goes on. `budget` is reduced by what was looked at; `None` when it is used up or the table has been passed once.
+    pub fn next_due<F: Family>(
+        &mut self,
+        table: &Table<F>,
+        budget: &mut u32,
+        expired: impl Fn(&Entry<F>) -> bool,
+    ) -> Option<u32> {
+        let touched = table.touched();
+        *budget = (*budget).min(touched);
+        while *budget > 0 {
+            *budget -= 1;
+            if self.next >= touched {
+                self.next = 0;
+            }
+            let index = self.next;
+            self.next += 1;
+            let entry = table.entry(index);
+            if entry.is_used() && expired(entry) {
+                return Some(index);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,107 @@
+//! One cache line that says where up to eight tuples are.
+//!
+//! A tag is 16 bits of the hash, 0 for an empty place. A reference is the index of an entry and one bit for which of
+//! the entry's two tuples stands here. `overflowed` counts tuples whose home this bucket is and which stand in their
+//! second bucket, so that a miss looks at a second line only when something really went there.
+
+/// Places in a bucket.
+pub const SLOTS: usize = 8;
+
+/// Marks a reference to an entry's reverse tuple.
+const REVERSE: u32 = 1 << 31;
+
+/// Most entries a table can have: one bit of a reference is taken.
+pub(super) const ENTRIES_MAX: usize = 1 << 31;
+
+/// A place's content: which entry, and which of its tuples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ref(u32);
+
+impl Ref {
+    pub(super) const fn new(entry: u32, reverse: bool) -> Self {
+        Self(if reverse { entry | REVERSE } else { entry })
+    }
+
+    pub(super) const fn entry(self) -> u32 {
+        self.0 & !REVERSE
+    }
+
+    pub(super) const fn is_reverse(self) -> bool {
+        self.0 & REVERSE != 0
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Bucket {
+    tags: [u16; SLOTS],
+    refs: [u32; SLOTS],
+    overflowed: u32,
+}
+
+/// Bit per place whose tag matched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matches(u32);
+
+impl Iterator for Matches {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let place = self.0.trailing_zeros() as usize % SLOTS;
+        self.0 &= self.0 - 1;
+        Some(place)
+    }
+}
+
+impl Bucket {
+    pub(super) const EMPTY: Self = Self { tags: [0; SLOTS], refs: [0; SLOTS], overflowed: 0 };
+
+    /// Places with this tag. Compiles to one vector compare.
+    #[inline]
+    pub(super) fn matches(&self, tag: u16) -> Matches {
+        let mut bits = 0;
+        for (place, &candidate) in self.tags.iter().enumerate() {
+            bits |= u32::from(candidate == tag) << place;
+        }
+        Matches(bits)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, place: usize) -> Ref {
+        Ref(self.refs[place])
+    }
+
+    /// Puts a reference into an empty place; `false` when there is none.
+    pub(super) fn put(&mut self, tag: u16, reference: Ref) -> bool {
+        let Some(place) = self.matches(0).next() else { return false };
+        self.tags[place] = tag;
+        self.refs[place] = reference.0;
+        true
+    }
+
+    /// Takes a reference out; `false` when it is not here.
+    pub(super) fn take(&mut self, tag: u16, reference: Ref) -> bool {
+        let Some(place) = self.matches(tag).find(|&place| self.refs[place] == reference.0) else { return false };
+        self.tags[place] = 0;
+        true
+    }
+
+    #[inline]
+    pub(super) const fn has_overflowed(&self) -> bool {
+        self.overflowed != 0
+    }
+
+    pub(super) const fn count_overflow(&mut self) {
+        self.overflowed += 1;
+    }
+
+    pub(super) const fn uncount_overflow(&mut self) {
+        self.overflowed = self.overflowed.saturating_sub(1);
+    }
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64);

@@ -1,0 +1,280 @@
+//! Finds, adds and removes flows.
+//!
+//! A tuple's home bucket comes from the low 32 bits of its hash, its second bucket from the next bits, its tag from the
+//! top 16. A tuple goes home unless home is full. A lookup costs one line for a miss, two for a hit; the second bucket
+//! is looked at only when the home bucket has overflowed. The full key is always compared.
+
+use crate::family::{Family, Key};
+use crate::hash::{Seed, range};
+use crate::prefetch;
+
+use super::bucket::{Bucket, ENTRIES_MAX, Ref, SLOTS};
+use super::{Direction, Entry, Flags, Tick};
+
+/// Tells the reverse tuple of an entry: what the server's replies carry.
+///
+/// It is not stored. It follows from the entry, its server and its local address, which never change during its life.
+pub trait Reverse<F: Family> {
+    /// Source: the server. Destination: the client, or the local address of a FULLNAT flow.
+    fn reverse_key(&self, entry: &Entry<F>) -> Key<F>;
+}
+
+/// The table has no room for the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// Result of the first look at a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Candidate(Option<u32>);
+
+/// The flows of one family on one worker.
+#[derive(Debug)]
+pub struct Table<F: Family> {
+    buckets: Box<[Bucket]>,
+    entries: Box<[Entry<F>]>,
+    /// First free entry that was used before, plus 1.
+    free: u32,
+    /// Entries from here on were never used.
+    high_water: u32,
+    used: u32,
+}
+
+#[inline(always)]
+const fn tag_of(hash: u64) -> u16 {
+    (hash >> 48) as u16 | 1
+}
+
+impl<F: Family> Table<F> {
+    /// A table for at most `flows_max` flows of two tuples each.
+    ///
+    /// # Panics
+    /// When `flows_max` is 0 or above 2^31.
+    pub fn new(flows_max: usize) -> Self {
+        assert!(flows_max > 0 && flows_max <= ENTRIES_MAX, "flows_max must be within 1 and 2^31");
+        // Two tuples a flow. Small tables get some more room, where chance weighs more.
+        let buckets = (flows_max * 2).div_ceil(SLOTS) + 4;
+        Self {
+            buckets: prefetch::huge_slice(buckets, Bucket::EMPTY),
+            entries: prefetch::huge_slice(flows_max, Entry::default()),
+            free: 0,
+            high_water: 0,
+            used: 0,
+        }
+    }
+
+    /// Bytes a table for `flows_max` flows takes.
+    pub const fn bytes_for(flows_max: usize) -> usize {
+        ((flows_max * 2).div_ceil(SLOTS) + 4) * size_of::<Bucket>() + flows_max * size_of::<Entry<F>>()
+    }
+
+    /// Flows held now.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.used as usize
+    }
+
+    /// Whether it holds no flow.
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Most flows it can hold.
+    pub const fn capacity(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[inline(always)]
+    fn home(&self, hash: u64) -> usize {
+        range(hash as u32, self.buckets.len() as u32) as usize
+    }
+
+    #[inline(always)]
+    fn second(&self, hash: u64) -> usize {
+        range((hash >> 24) as u32 ^ (hash as u32).rotate_left(13), self.buckets.len() as u32) as usize
+    }
+
+    /// Asks for the home bucket's line.
+    #[inline(always)]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        prefetch::read(&self.buckets[self.home(hash)]);
+    }
+
+    /// The entry that probably holds the tuple, with its line asked for. Reads the home bucket only.
+    #[inline(always)]
+    pub fn candidate(&self, hash: u64) -> Candidate {
+        let bucket = &self.buckets[self.home(hash)];
+        let candidate = bucket.matches(tag_of(hash)).next().map(|place| bucket.get(place));
+        Candidate(candidate.map(|reference| {
+            prefetch::read(&self.entries[reference.entry() as usize]);
+            reference.entry() | u32::from(reference.is_reverse()) << 31
+        }))
+    }
+
+    /// Confirms a candidate by its full key, or searches on.
+    #[inline]
+    pub fn confirm(&self, candidate: Candidate, key: &Key<F>, hash: u64, reverse: &impl Reverse<F>) -> Option<(u32, Direction)> {
+        let Some(index) = candidate.0 else { return self.find_overflowed(key, hash, reverse) };
+        if let Some(entry) = self.entries.get(index as usize)
+            && entry.pair == key.pair
+            && entry.ports == key.ports
+            && entry.protocol == key.protocol
+            && entry.is_used()
+        {
+            return Some((index, Direction::Forward));
+        }
+        self.find(key, hash, reverse)
+    }
+
+    /// The entry that has `key` as one of its tuples.
+    pub fn find(&self, key: &Key<F>, hash: u64, reverse: &impl Reverse<F>) -> Option<(u32, Direction)> {
+        let home = &self.buckets[self.home(hash)];
+        let found = self.find_in(home, key, hash, reverse);
+        if found.is_some() || !home.has_overflowed() {
+            return found;
+        }
+        self.find_in(&self.buckets[self.second(hash)], key, hash, reverse)
+    }
+
+    /// After nothing in the home bucket matched: looks at the second one if anything ever went there.
+    #[inline]
+    fn find_overflowed(&self, key: &Key<F>, hash: u64, reverse: &impl Reverse<F>) -> Option<(u32, Direction)> {
+        if !self.buckets[self.home(hash)].has_overflowed() {
+            return None;
+        }
+        self.find_in(&self.buckets[self.second(hash)], key, hash, reverse)
+    }
+
+    fn find_in(&self, bucket: &Bucket, key: &Key<F>, hash: u64, reverse: &impl Reverse<F>) -> Option<(u32, Direction)> {
+        bucket.matches(tag_of(hash)).find_map(|place| {
+            let reference = bucket.get(place);
+            let entry = &self.entries[reference.entry() as usize];
+            let (own, direction) = if reference.is_reverse() {
+                (reverse.reverse_key(entry), Direction::Reverse)
+            } else {
+                (entry.key(), Direction::Forward)
+            };
+            (own == *key).then_some((reference.entry(), direction))
+        })
+    }
+
+    /// The entry at an index [`find`](Self::find) or [`insert`](Self::insert) gave.
+    ///
+    /// # Panics
+    /// When the index is not one of this table's.
+    #[inline]
+    pub fn entry(&self, index: u32) -> &Entry<F> {
+        &self.entries[index as usize]
+    }
+
+    /// The same, for changes. The tuples, the server and the local address must stay.
+    ///
+    /// # Panics
+    /// As [`entry`](Self::entry).
+    #[inline]
+    pub fn entry_mut(&mut self, index: u32) -> &mut Entry<F> {
+        &mut self.entries[index as usize]
+    }
+
+    /// Entries that were ever used: flows have indices below this.
+    pub const fn touched(&self) -> u32 {
+        self.high_water
+    }
+
+    /// The flows among these entries, with their indices. The range ends at [`touched`](Self::touched) at most.
+    pub fn range(&self, range: core::ops::Range<u32>) -> impl Iterator<Item = (u32, &Entry<F>)> {
+        let entries = &self.entries[range.start as usize..range.end as usize];
+        (range.start..).zip(entries).filter(|(_, entry)| entry.is_used())
+    }
+
+    /// Every flow with its index, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Entry<F>)> {
+        self.range(0..self.high_water)
+    }
+
+    /// Adds a flow. Its reverse tuple is added too when it has [`Flags::REVERSE`], and only that one when it is
+    /// [`Flags::REMOTE`].
+    ///
+    /// # Errors
+    /// [`Full`], and nothing changed, when there is no entry or no place in either bucket of a tuple.
+    pub fn insert(&mut self, entry: Entry<F>, seed: &Seed, reverse: &impl Reverse<F>) -> Result<u32, Full> {
+        let index = self.claim()?;
+        let forward_hash = entry.key().hash(seed);
+        let wants_forward = !entry.flags.has(Flags::REMOTE);
+        if wants_forward && !self.link(forward_hash, Ref::new(index, false)) {
+            self.release(index);
+            return Err(Full);
+        }
+        if entry.flags.has(Flags::REVERSE) {
+            let hash = reverse.reverse_key(&entry).hash(seed);
+            if !self.link(hash, Ref::new(index, true)) {
+                if wants_forward {
+                    self.unlink(forward_hash, Ref::new(index, false));
+                }
+                self.release(index);
+                return Err(Full);
+            }
+        }
+        self.entries[index as usize] = entry;
+        Ok(index)
+    }
+
+    /// Removes a flow.
+    pub fn remove(&mut self, index: u32, seed: &Seed, reverse: &impl Reverse<F>) {
+        let entry = self.entries[index as usize];
+        if !entry.is_used() {
+            return;
+        }
+        if !entry.flags.has(Flags::REMOTE) {
+            self.unlink(entry.key().hash(seed), Ref::new(index, false));
+        }
+        if entry.flags.has(Flags::REVERSE) {
+            self.unlink(reverse.reverse_key(&entry).hash(seed), Ref::new(index, true));
+        }
+        self.release(index);
+    }
+
+    fn claim(&mut self) -> Result<u32, Full> {
+        let index = if let Some(index) = self.free.checked_sub(1) {
+            self.free = self.entries[index as usize].link;
+            index
+        } else if (self.high_water as usize) < self.entries.len() {
+            self.high_water += 1;
+            self.high_water - 1
+        } else {
+            return Err(Full);
+        };
+        self.used += 1;
+        Ok(index)
+    }
+
+    fn release(&mut self, index: u32) {
+        self.entries[index as usize] = Entry { link: self.free, ..Entry::default() };
+        self.free = index + 1;
+        self.used -= 1;
+    }
+
+    fn link(&mut self, hash: u64, reference: Ref) -> bool {
+        let (home, second, tag) = (self.home(hash), self.second(hash), tag_of(hash));
+        if self.buckets[home].put(tag, reference) {
+            return true;
+        }
+        let placed = second != home && self.buckets[second].put(tag, reference);
+        if placed {
+            self.buckets[home].count_overflow();
+        }
+        placed
+    }
+
+    fn unlink(&mut self, hash: u64, reference: Ref) {
+        let (home, second, tag) = (self.home(hash), self.second(hash), tag_of(hash));
+        if !self.buckets[home].take(tag, reference) && self.buckets[second].take(tag, reference) {
+            self.buckets[home].uncount_overflow();
+        }
+    }
+
+    /// Marks an entry as just seen.
+    #[inline]
+    pub fn touch(&mut self, index: u32, now: Tick) {
+        self.entries[index as usize].seen = now;
+    }
+}

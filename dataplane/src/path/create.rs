@@ -1,0 +1,168 @@
+//! New flows: persistence, scheduler, local port, entry. Behaviour is that of `ip_vs_schedule` and `ip_vs_sched_persist`.
+
+use weir_rings::message::Persistence;
+
+use super::decide::may_start;
+use super::lookup::track;
+use super::remote::Notes;
+use super::{Context, Fate, Lane, Stop};
+use crate::egress::Mode;
+use crate::family::Family;
+use crate::flow::{Direction, Entry, Flags, Tick};
+use crate::forward::fullnat;
+use crate::persist::{Client, Found, Noted};
+use crate::scheduler::{Load, PickInput};
+use crate::tables::Service;
+use crate::verdict::DropReason;
+
+const TCP: u8 = 6;
+
+/// Addresses and ports of a packet as the schedulers want them.
+pub(crate) fn pick_input<F: Family>(key: &crate::family::Key<F>, now_s: u32, random: u64) -> PickInput {
+    PickInput {
+        client: F::to_ip(key.src()),
+        client_port: key.src_port(),
+        destination: F::to_ip(key.dst()),
+        destination_port: key.dst_port(),
+        now_s,
+        random,
+    }
+}
+
+/// Connections of a server over all workers.
+pub(crate) fn load_of(context: &Context<'_>, slot: u32) -> Load {
+    let total = context.shared.counters.backend_total(slot);
+    // Another worker's counts may be read between its two steps; a sum below zero means just that.
+    let count = |n: u64| u32::try_from(i64::max(n as i64, 0)).unwrap_or(u32::MAX);
+    Load { active: count(total.active), inactive: count(total.inactive) }
+}
+
+impl<F: Notes> Lane<F> {
+    /// Makes a flow for a packet that asks for `service`.
+    pub(super) fn create(&mut self, at: usize, service: &Service, context: &mut Context<'_>) -> Result<(), Stop> {
+        let (key, tcp_flags) = (self.pending[at].key, self.pending[at].tcp_flags);
+        if key.protocol == TCP && !may_start(tcp_flags, service.spec.policy.sloppy_tcp) {
+            // With a full table flows are forwarded without state, and this may be one of them.
+            let full = self.table.len() == self.table.capacity();
+            return if full { self.stateless(at, service, context) } else { Err(DropReason::NoFlow.into()) };
+        }
+        let (backend, template) = self.choose_server(at, service, context)?;
+        let mode = context.shared.egress.mode(backend);
+        if service.spec.one_packet && key.protocol != TCP && !mode.is_nat() {
+            count_connection(service, backend, context);
+            self.send_to(at, backend, (0, 0));
+            return Ok(());
+        }
+        let mut entry = Entry::new(&key, backend, context.tick);
+        entry.link = template.map_or(0, |index| index + 1);
+        entry.flags = entry.flags.set(Flags::NO_OUTPUT, !mode.is_nat());
+        if mode == Mode::FullNat {
+            (entry.local_index, entry.local_port) = fullnat::choose_local(service, &entry, &self.table, context)?;
+            entry.flags = entry.flags.with(Flags::LOCAL);
+        }
+        let remote = if mode.is_nat() { super::remote::replies_elsewhere(&entry, context) } else { None };
+        entry.flags = entry.flags.set(Flags::REVERSE, mode.is_nat() && remote.is_none());
+        entry.flags = entry.flags.set(Flags::HAS_REMOTE, remote.is_some());
+        if self.table.insert(entry, &context.shared.seed, &context.servers()).is_err() {
+            context.counters.row().flows_refused().add(1);
+            return if mode.is_nat() {
+                Err(DropReason::FlowTableFull.into())
+            } else {
+                self.stateless(at, service, context)
+            };
+        }
+        self.book(at, &entry, service, context);
+        super::remote::announce(&entry, remote, context);
+        Ok(())
+    }
+
+    /// Everything that follows from a flow having been inserted.
+    fn book(&mut self, at: usize, entry: &Entry<F>, service: &Service, context: &mut Context<'_>) {
+        let pending = &self.pending[at];
+        if let Some(line) = context.counters.backend(entry.backend) {
+            line.active().add(1);
+        }
+        count_connection(service, entry.backend, context);
+        context.counters.row().flows_created().add(1);
+        if entry.protocol == TCP
+            && let Some((index, _)) = self.table.find(&pending.key, pending.hash, &context.servers())
+        {
+            track(self.table.entry_mut(index), Direction::Forward, pending.tcp_flags, context);
+        }
+        if let Some(template) = entry.link.checked_sub(1) {
+            context.shared.templates.hold(template, context.tick);
+        }
+        context.shared.owners.insert(pending.hash, context.worker);
+        self.send_to(at, entry.backend, (entry.local_index, entry.local_port));
+    }
+
+    /// Forwards by hash alone, the same way for every packet of the flow as long as the servers stay.
+    pub(super) fn stateless(&mut self, at: usize, service: &Service, context: &Context<'_>) -> Result<(), Stop> {
+        let input = pick_input(&self.pending[at].key, context.now_s(), 0);
+        let index = service.scheduler.pick_stateless(&input).ok_or(DropReason::NoServer)?;
+        let backend = service.scheduler.servers()[index].slot;
+        if context.shared.egress.mode(backend).is_nat() {
+            return Err(DropReason::FlowTableFull.into());
+        }
+        self.send_to(at, backend, (0, 0));
+        Ok(())
+    }
+
+    fn send_to(&mut self, at: usize, backend: u32, local: (u16, u16)) {
+        let pending = &mut self.pending[at];
+        pending.backend = backend;
+        pending.local = local;
+        pending.fate = Fate::ToServer;
+    }
+
+    /// The server for a new flow, and the template it came from or made.
+    fn choose_server(&self, at: usize, service: &Service, context: &mut Context<'_>) -> Result<(u32, Option<u32>), Stop> {
+        let key = &self.pending[at].key;
+        let input = pick_input(key, context.now_s(), context.own.random());
+        let Some(persistence) = service.spec.persistence else {
+            return Ok((schedule(service, &input, context)?, None));
+        };
+        let client = client_of::<F>(service, &persistence, key.src());
+        let found = context.shared.templates.find(&client, context.tick);
+        if let Some(Found { index, backend }) = found.filter(|found| template_is_valid(service, found.backend)) {
+            return Ok((backend, Some(index)));
+        }
+        let backend = schedule(service, &input, context)?;
+        let ticks = Tick::from_secs(persistence.timeout_s);
+        match context.shared.templates.note(&client, backend, ticks, context.tick, found.is_some()) {
+            // Another worker was faster, and its server is as good as ours was.
+            Noted::As(noted) => Ok((noted.backend, Some(noted.index))),
+            Noted::NoRoom => Ok((backend, None)),
+        }
+    }
+}
+
+fn schedule(service: &Service, input: &PickInput, context: &Context<'_>) -> Result<u32, Stop> {
+    let index = service.scheduler.pick(input, |slot| load_of(context, slot)).ok_or(DropReason::NoServer)?;
+    Ok(service.scheduler.servers()[index].slot)
+}
+
+fn count_connection(service: &Service, backend: u32, context: &Context<'_>) {
+    if let Some(line) = context.counters.backend(backend) {
+        line.connections().add(1);
+    }
+    if let Some(line) = context.counters.service(service.slot) {
+        line.connections().add(1);
+    }
+}
+
+/// The persistent client an address belongs to.
+pub(crate) fn client_of<F: Family>(service: &Service, persistence: &Persistence, address: F::Addr) -> Client {
+    let bits = if F::V6 { 128 } else { 32 };
+    let host_bits = u32::from(bits - persistence.prefix_len.min(bits));
+    let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+    Client { service: service.slot, address: F::bits(address) & mask }
+}
+
+/// `ip_vs_check_template`: the server is still there, and not one that persistent clients are told to leave.
+pub(crate) fn template_is_valid(service: &Service, backend: u32) -> bool {
+    service.backend(backend).is_some_and(|spec| {
+        let quiescent = spec.weight == 0 && service.spec.policy.expire_quiescent_template;
+        !spec.drain && !quiescent
+    })
+}

@@ -1,0 +1,118 @@
+//! Stage 4: packets without a flow. Whose are they, which service do they ask for, which server gets them?
+
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use weir_rings::message::Protocol;
+
+use super::remote::Notes;
+use super::{Context, Fate, Lane, Stop};
+use crate::answer;
+use crate::family::Family;
+use crate::ip::Ip;
+use crate::packet::Packet;
+use crate::parse::tcp_flag::{RST, SYN};
+use crate::tables::Service;
+use crate::verdict::{DropReason, PuntReason, Verdict};
+
+/// What an address and port of ours is.
+pub(crate) enum Destination<'a> {
+    /// A service.
+    Service(&'a Arc<Service>),
+    /// For the host.
+    Host,
+}
+
+impl<F: Ip + Notes> Lane<F> {
+    pub(super) fn decide_misses<P: Packet>(
+        &mut self,
+        packets: &mut [P],
+        verdicts: &mut [Verdict],
+        context: &mut Context<'_>,
+    ) {
+        for at in 0..self.pending.len() {
+            if self.pending[at].fate != Fate::Miss {
+                continue;
+            }
+            if let Err(stop) = self.decide(at, context) {
+                let index = usize::from(self.pending[at].index);
+                self.pending[at].fate = Fate::Done;
+                verdicts[index] = answer::refused(&mut packets[index], &self.pending[at], stop, context);
+            }
+        }
+    }
+
+    /// One packet without a flow: finds or makes one.
+    pub(super) fn decide(&mut self, at: usize, context: &mut Context<'_>) -> Result<(), Stop> {
+        // A packet before it in this burst may have made the flow.
+        let (key, hash) = (self.pending[at].key, self.pending[at].hash);
+        if let Some((index, direction)) = self.table.find(&key, hash, &context.servers())
+            && self.hit(at, index, direction, context)
+        {
+            return Ok(());
+        }
+        self.check_owner(at, context)?;
+        let vlan = self.pending[at].vlan_tci.map(|tci| tci & 0x0fff);
+        let destination = destination::<F>(&key.dst(), key.dst_port(), key.protocol, vlan, context)?;
+        let service = match destination {
+            Destination::Service(service) => service,
+            Destination::Host => return Err(Stop::Punt(PuntReason::Host)),
+        };
+        check_source::<F>(&key.src(), context)?;
+        self.create(at, service, context)
+    }
+}
+
+/// What a packet to this address and port is for.
+pub(crate) fn destination<'a, F: Family>(
+    address: &F::Addr,
+    port: u16,
+    protocol: u8,
+    vlan: Option<u16>,
+    context: &Context<'a>,
+) -> Result<Destination<'a>, Stop> {
+    let ip = F::to_ip(*address);
+    let Some(use_of) = context.tables.address(ip) else {
+        let multicast = ip.is_multicast() || ip == IpAddr::V4(core::net::Ipv4Addr::BROADCAST);
+        return Err(if multicast { Stop::Punt(PuntReason::Multicast) } else { Stop::Drop(DropReason::NotOurs) });
+    };
+    if !use_of.is_held(context.port) {
+        return Err(Stop::Drop(if use_of.vip.is_some() { DropReason::VipNotOwned } else { DropReason::NotOurs }));
+    }
+    let service = Protocol::from_code(protocol).and_then(|protocol| context.tables.service_for(protocol, ip, port));
+    match service {
+        Some(service) => {
+            let expected = service.spec.vlan.or(use_of.vip.and_then(|vip| vip.vlan)).or(context.spec.vlan);
+            check_vlan(vlan, expected.map(u16::from))?;
+            Ok(Destination::Service(service))
+        }
+        None => {
+            check_vlan(vlan, use_of.vip.and_then(|vip| vip.vlan).or(context.spec.vlan).map(u16::from))?;
+            if use_of.own.contains(&context.port) {
+                Ok(Destination::Host)
+            } else if use_of.vip.is_some() {
+                Err(Stop::Drop(DropReason::NoService))
+            } else {
+                Err(Stop::Drop(DropReason::NoFlow))
+            }
+        }
+    }
+}
+
+/// A frame must carry the tag that is expected, or none. A tag of VLAN 0 only has a priority.
+pub(crate) fn check_vlan(found: Option<u16>, expected: Option<u16>) -> Result<(), Stop> {
+    if found.unwrap_or(0) == expected.unwrap_or(0) { Ok(()) } else { Err(Stop::Drop(DropReason::OtherVlan)) }
+}
+
+/// Addresses nobody can send from make no flows.
+fn check_source<F: Family>(source: &F::Addr, context: &Context<'_>) -> Result<(), Stop> {
+    let ip = F::to_ip(*source);
+    let unusable = ip.is_multicast() || ip.is_loopback() || ip.is_unspecified() || ip == IpAddr::V4(core::net::Ipv4Addr::BROADCAST);
+    let ours = context.tables.address(ip).is_some_and(|use_of| use_of.is_held(context.port));
+    if unusable || ours { Err(Stop::Drop(DropReason::BadSource)) } else { Ok(()) }
+}
+
+/// Whether a TCP packet may start a flow: a SYN, or with `sloppy_tcp` anything but a reset.
+pub(crate) const fn may_start(tcp_flags: u8, sloppy: bool) -> bool {
+    tcp_flags & RST == 0 && (sloppy || tcp_flags & SYN != 0)
+}

@@ -1,0 +1,86 @@
+//! One family's flows of a worker, and the packets of the burst that may belong to them.
+
+use crate::family::{Family, Key};
+use crate::flow::{Candidate, Sweep, Table};
+use crate::parse::Meta;
+
+/// Packets of a burst at most; longer ones are cut.
+pub const BURST_MAX: usize = 64;
+
+/// Where a packet of the burst stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Fate {
+    /// No flow found yet.
+    #[default]
+    Miss,
+    /// To a server; the egress slot is in `backend`.
+    ToServer,
+    /// From a server, to the client in `entry_key`.
+    ToClient,
+    /// The verdict is written.
+    Done,
+}
+
+/// A TCP or UDP packet on its way through the stages.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pending<F: Family> {
+    pub(crate) hash: u64,
+    pub(crate) key: Key<F>,
+    pub(crate) fate: Fate,
+    pub(crate) tcp_flags: u8,
+    /// Place in the burst.
+    pub(crate) index: u8,
+    pub(crate) l3: u16,
+    pub(crate) l4: u16,
+    pub(crate) end: u32,
+    pub(crate) vlan_tci: Option<u16>,
+    pub(crate) candidate: Candidate,
+    pub(crate) backend: u32,
+    /// FULLNAT source: place in the pool and port; port 0 for none.
+    pub(crate) local: (u16, u16),
+    /// The flow's forward tuple, for packets to the client.
+    pub(crate) entry_key: Key<F>,
+}
+
+impl<F: Family> Pending<F> {
+    pub(crate) fn new(hash: u64, key: Key<F>, index: usize, meta: &Meta) -> Self {
+        Self {
+            hash,
+            key,
+            tcp_flags: meta.tcp_flags,
+            index: index as u8,
+            l3: meta.l3,
+            l4: meta.l4,
+            end: meta.end,
+            vlan_tci: meta.vlan_tci,
+            ..Self::default()
+        }
+    }
+
+    /// Bytes of the IP packet, what IPVS counts.
+    #[inline]
+    pub(crate) fn ip_len(&self) -> u64 {
+        u64::from(self.end) - u64::from(self.l3)
+    }
+}
+
+/// Flows of one family, and the scratch space of a burst.
+#[derive(Debug)]
+pub(crate) struct Lane<F: Family> {
+    pub(crate) table: Table<F>,
+    pub(crate) sweep: Sweep,
+    pub(crate) pending: Vec<Pending<F>>,
+}
+
+impl<F: Family> Lane<F> {
+    pub(crate) fn new(flows_max: usize) -> Self {
+        Self { table: Table::new(flows_max), sweep: Sweep::default(), pending: Vec::with_capacity(BURST_MAX) }
+    }
+
+    /// Adds a packet and asks for its bucket.
+    #[inline]
+    pub(crate) fn push(&mut self, pending: Pending<F>) {
+        self.table.prefetch_bucket(pending.hash);
+        self.pending.push(pending);
+    }
+}

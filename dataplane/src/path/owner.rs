@@ -1,0 +1,49 @@
+//! Whose packet is it? Asked only for packets whose flow this worker does not have, and only with several workers.
+
+use weir_rings::message::Protocol;
+
+use super::{Context, Lane, Stop};
+use crate::family::{Family, Key};
+use crate::steer::Rss;
+use crate::verdict::WorkerId;
+
+impl<F: Family> Lane<F> {
+    /// Steers a packet that another worker must handle.
+    pub(super) fn check_owner(&self, at: usize, context: &Context<'_>) -> Result<(), Stop> {
+        check::<F>(&self.pending[at].key, self.pending[at].hash, context)
+    }
+}
+
+/// As [`Lane::check_owner`] for any tuple, as it would arrive: also for the reverse of a quoted one.
+pub(crate) fn check<F: Family>(key: &Key<F>, hash: u64, context: &Context<'_>) -> Result<(), Stop> {
+    if context.shared.steering.workers() == 1 || context.steered {
+        return Ok(());
+    }
+    let owner = owner::<F>(key, hash, context);
+    if owner == context.worker { Ok(()) } else { Err(Stop::Steer(owner)) }
+}
+
+fn owner<F: Family>(key: &Key<F>, hash: u64, context: &Context<'_>) -> WorkerId {
+    let steering = &context.shared.steering;
+    let noted = || context.shared.owners.find(hash).unwrap_or(context.worker);
+    let software = matches!(steering.rss(context.port), Rss::None);
+    let destination = F::to_ip(key.dst());
+    match context.tables.address(destination) {
+        Some(address) if address.vip.is_some() || is_service::<F>(key, context) => {
+            if software { steering.of_client(F::to_ip(key.src()), key.src_port()) } else { noted() }
+        }
+        Some(address) if address.local => match steering.rss(context.port) {
+            Rss::Known(_) => noted(),
+            Rss::None | Rss::Unknown => steering.of_local_port(key.dst_port()),
+        },
+        Some(_) => context.worker,
+        // Not ours: the reply of a NAT server, if anything.
+        None if software => steering.of_client(destination, key.dst_port()),
+        None => noted(),
+    }
+}
+
+fn is_service<F: Family>(key: &Key<F>, context: &Context<'_>) -> bool {
+    let protocol = Protocol::from_code(key.protocol);
+    protocol.is_some_and(|protocol| context.tables.service_for(protocol, F::to_ip(key.dst()), key.dst_port()).is_some())
+}

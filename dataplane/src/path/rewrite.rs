@@ -1,0 +1,169 @@
+//! Stage 5: packets whose fate is known become what leaves.
+
+use weir_rings::message::{MssClamp, Protocol};
+
+use super::remote::Notes;
+use super::{Context, Fate, Lane, Pending, Stop};
+use crate::answer;
+use crate::egress::{Link, Mode};
+use crate::family::Key;
+use crate::flow::Direction;
+use crate::forward::{self, tunnel};
+use crate::ip::Ip;
+use crate::packet::Packet;
+use crate::parse::tcp_flag::SYN;
+use crate::verdict::{DropReason, PuntReason, Verdict};
+
+impl<F: Ip + Notes> Lane<F> {
+    pub(super) fn rewrite_all<P: Packet>(&mut self, packets: &mut [P], verdicts: &mut [Verdict], context: &mut Context<'_>) {
+        for at in 0..self.pending.len() {
+            let index = usize::from(self.pending[at].index);
+            let (Some(packet), Some(verdict)) = (packets.get_mut(index), verdicts.get_mut(index)) else { continue };
+            let result = match self.pending[at].fate {
+                Fate::ToServer => self.to_server(at, packet, context),
+                Fate::ToClient => to_client(&self.pending[at], packet, context),
+                Fate::Miss | Fate::Done => continue,
+            };
+            *verdict = match result {
+                Ok(verdict) => verdict,
+                Err(stop) => answer::refused(packet, &self.pending[at], stop, context),
+            };
+        }
+    }
+
+    fn to_server<P: Packet>(&mut self, at: usize, packet: &mut P, context: &mut Context<'_>) -> Result<Verdict, Stop> {
+        let mut link = context.shared.egress.link(self.pending[at].backend);
+        if !(link.present && link.resolved) {
+            if !link.present {
+                self.leave_gone_server(at, context)?;
+                link = context.shared.egress.link(self.pending[at].backend);
+            }
+            check_link(&link)?;
+        }
+        let pending = &self.pending[at];
+        let (ip_len, backend) = (pending.ip_len(), pending.backend);
+        send_to_server(pending, packet, &link, context)?;
+        if let Some(line) = context.counters.backend(backend) {
+            line.packets_in().add(1);
+            line.bytes_in().add(ip_len);
+        }
+        Ok(Verdict::Tx(link.port_id()))
+    }
+
+    /// The flow's server was removed. `expire_nodest_conn`: the flow ends, and the packet may start it anew.
+    fn leave_gone_server(&mut self, at: usize, context: &mut Context<'_>) -> Result<(), Stop> {
+        let key = self.pending[at].key;
+        let service = Protocol::from_code(key.protocol)
+            .and_then(|protocol| context.tables.service_for(protocol, F::to_ip(key.dst()), key.dst_port()));
+        if !service.is_some_and(|service| service.spec.policy.expire_nodest) {
+            return Err(DropReason::ServerGone.into());
+        }
+        if let Some((index, Direction::Forward)) = self.table.find(&key, self.pending[at].hash, &context.servers()) {
+            self.forget(index, context);
+        }
+        self.pending[at].fate = Fate::Miss;
+        self.decide(at, context)
+    }
+}
+
+/// Why a link cannot be used now.
+pub(crate) fn check_link(link: &Link) -> Result<(), Stop> {
+    if !link.present {
+        Err(DropReason::ServerGone.into())
+    } else if !link.routed {
+        Err(DropReason::NoRoute.into())
+    } else if !link.resolved {
+        Err(Stop::Punt(PuntReason::NeighborWanted))
+    } else {
+        Ok(())
+    }
+}
+
+fn send_to_server<F: Ip, P: Packet>(
+    pending: &Pending<F>,
+    packet: &mut P,
+    link: &Link,
+    context: &mut Context<'_>,
+) -> Result<(), Stop> {
+    let egress = &context.shared.egress;
+    let mode = egress.mode(pending.backend);
+    if pending.tcp_flags & SYN != 0 {
+        clamp_mss::<F, P>(pending, pending.backend, packet, context);
+    }
+    if mode.is_tunnel() {
+        let target = egress.target(pending.backend);
+        return Ok(tunnel::send::<F, P>(packet, pending, link, &target, context.own.random())?);
+    }
+    if pending.ip_len() > u64::from(egress.mtu(pending.backend)) {
+        return Err(DropReason::TooBig.into());
+    }
+    let l3 = usize::from(pending.l3);
+    F::decrement_ttl(packet.data_mut(), l3)?;
+    if mode.is_nat() {
+        let new = to_server_key(pending, context);
+        crate::ip::translate(packet.data_mut(), l3, usize::from(pending.l4), pending.end as usize, &pending.key, &new);
+    }
+    Ok(forward::set_l2(packet, pending.vlan_tci, link)?)
+}
+
+/// The tuple a packet to the server leaves with.
+fn to_server_key<F: Ip>(pending: &Pending<F>, context: &Context<'_>) -> Key<F> {
+    let servers = context.servers();
+    let key = &pending.key;
+    let (server, server_port) = servers.server::<F>(pending.backend, key.dst_port());
+    let (source, source_port) = match pending.local {
+        (_, 0) => (key.src(), key.src_port()),
+        (index, port) => (servers.local::<F>(index), port),
+    };
+    Key::of(source, source_port, server, server_port, key.protocol)
+}
+
+/// A server's reply: it leaves with the virtual address as its source.
+fn to_client<F: Ip, P: Packet>(pending: &Pending<F>, packet: &mut P, context: &mut Context<'_>) -> Result<Verdict, Stop> {
+    let new = pending.entry_key.reversed();
+    let hop = context.hop_to::<F>(new.dst(), pending.hash)?;
+    let link = context.shared.egress.link(hop);
+    check_link(&link)?;
+    if pending.ip_len() > u64::from(context.shared.egress.mtu(hop)) {
+        return Err(DropReason::TooBig.into());
+    }
+    if pending.tcp_flags & SYN != 0 {
+        clamp_mss::<F, P>(pending, pending.backend, packet, context);
+    }
+    let l3 = usize::from(pending.l3);
+    F::decrement_ttl(packet.data_mut(), l3)?;
+    crate::ip::translate(packet.data_mut(), l3, usize::from(pending.l4), pending.end as usize, &pending.key, &new);
+    let link = client_tag(link, pending, context);
+    forward::set_l2(packet, pending.vlan_tci, &link)?;
+    if let Some(line) = context.counters.backend(pending.backend) {
+        line.packets_out().add(1);
+        line.bytes_out().add(pending.ip_len());
+    }
+    Ok(Verdict::Tx(link.port_id()))
+}
+
+/// A service may have a VLAN of its own towards its clients.
+fn client_tag<F: Ip>(link: Link, pending: &Pending<F>, context: &Context<'_>) -> Link {
+    let own = context.tables.service_of_backend(pending.backend).and_then(|service| service.spec.vlan);
+    Link { vlan: own.map_or(link.vlan, u16::from), ..link }
+}
+
+/// Lowers the MSS of a SYN where the service asks for it. What a SYN-ACK says limits the client, what a SYN says limits
+/// the server; in DR and tunnel mode only the SYN passes here.
+fn clamp_mss<F: Ip, P: Packet>(pending: &Pending<F>, backend: u32, packet: &mut P, context: &Context<'_>) {
+    let Some(service) = context.tables.service_of_backend(backend) else { return };
+    let max = match service.spec.mss_clamp {
+        MssClamp::Off => return,
+        MssClamp::Fixed(max) => max,
+        MssClamp::Auto => {
+            let target = context.shared.egress.target(backend);
+            let outer = if target.mode == Mode::Dr { 0 } else { tunnel::overhead(&target) };
+            let headers = F::HEADER_LEN + 20;
+            target.mtu.saturating_sub((outer + headers) as u16)
+        }
+    };
+    let segment = packet.data_mut().get_mut(usize::from(pending.l4)..);
+    if let Some(Ok(mut tcp)) = segment.map(weir_wire::tcp::Packet::new_checked) {
+        tcp.clamp_mss(max);
+    }
+}
