@@ -52,6 +52,17 @@ impl rte_mbuf {
         // SAFETY: the offset is the C compiler's own for this field, and the caller vouches for the mbuf.
         unsafe { field.read() }
     }
+
+    /// Cuts the chain behind this segment and returns what was there, or null.
+    ///
+    /// # Safety
+    /// `segment` points to a valid mbuf that nobody else uses.
+    #[inline]
+    pub unsafe fn take_next(segment: *mut Self) -> *mut Self {
+        let field = segment.wrapping_byte_add(c::WEIR_MBUF_NEXT).cast::<*mut Self>();
+        // SAFETY: the offset is the C compiler's own for this field, and the caller vouches for the mbuf.
+        unsafe { field.replace(core::ptr::null_mut()) }
+    }
 }
 
 const _: () = {

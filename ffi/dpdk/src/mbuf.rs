@@ -149,6 +149,28 @@ impl Mbuf {
         true
     }
 
+    /// Cuts the packet to its first `len` bytes and frees further segments; `false`, and nothing changed, if the first
+    /// segment has not that many.
+    #[inline]
+    #[must_use]
+    pub fn truncate(&mut self, len: usize) -> bool {
+        let header = self.header_mut();
+        let Ok(count) = u16::try_from(len) else { return false };
+        if count > header.data_len {
+            return false;
+        }
+        header.data_len = count;
+        header.pkt_len = u32::from(count);
+        if header.nb_segs > 1 {
+            header.nb_segs = 1;
+            // SAFETY: the first segment of a chain this value owns alone.
+            let rest = unsafe { rte_mbuf::take_next(self.raw.as_ptr()) };
+            // SAFETY: the rest of that chain, which nothing points to any more.
+            unsafe { c::weir_mbuf_free(rest) };
+        }
+        true
+    }
+
     /// The receiving port's RSS hash, if it gave one.
     #[inline]
     pub fn rss_hash(&self) -> Option<u32> {

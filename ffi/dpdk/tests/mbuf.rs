@@ -36,7 +36,7 @@ struct Model {
 fn step(packet: &mut Mbuf, model: &mut Model, random: &mut Random) {
     let n = random.size();
     let fill = random.next() as u8;
-    match random.next() % 4 {
+    match random.next() % 5 {
         0 => {
             let grown = packet.prepend(n).map(|new| new.fill(fill)).is_some();
             assert_eq!(grown, n <= model.head, "prepend {n}");
@@ -59,6 +59,14 @@ fn step(packet: &mut Mbuf, model: &mut Model, random: &mut Random) {
             if trimmed {
                 model.head += n;
                 model.data.drain(..n);
+            }
+        }
+        3 => {
+            let cut = packet.truncate(n);
+            assert_eq!(cut, n <= model.data.len(), "truncate {n}");
+            if cut {
+                model.tail += model.data.len() - n;
+                model.data.truncate(n);
             }
         }
         _ => {

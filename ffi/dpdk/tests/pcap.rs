@@ -124,3 +124,19 @@ fn a_jumbo_frame_is_a_chain() {
         .collect();
     assert_eq!(arrived, expected);
 }
+
+#[test]
+fn a_chain_can_be_cut_to_its_beginning() {
+    let frames = frames(&[9000, 64, 5000]);
+    let config = PortConfig {
+        multi_segment: true,
+        ..PortConfig::default()
+    };
+    let arrived = forward(&frames, &config, |packet, frame| {
+        assert!(!packet.truncate(frame.len()) || packet.segments() == 1);
+        assert!(packet.truncate(40));
+        assert_eq!((packet.segments(), packet.total_len()), (1, 40));
+    });
+    let expected: Vec<&[u8]> = frames.iter().map(|frame| &frame[..40]).collect();
+    assert_eq!(arrived, expected);
+}
