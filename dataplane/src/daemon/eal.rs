@@ -30,7 +30,7 @@ const MBUFS_PER_WORKER: u32 = 4096;
 pub struct Machine {
     /// Free huge pages of any size, in MiB.
     pub huge_pages_free_mb: u64,
-    /// CPUs that are online.
+    /// One above the highest CPU that is online.
     pub cpus_online: u16,
 }
 
@@ -39,9 +39,16 @@ impl Machine {
     pub fn read() -> Self {
         Self {
             huge_pages_free_mb: huge_pages_free_mb(Path::new("/sys/kernel/mm/hugepages")),
-            cpus_online: std::thread::available_parallelism().map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX)),
+            cpus_online: cpus_online(Path::new("/sys/devices/system/cpu/online")),
         }
     }
+}
+
+/// One above the highest CPU of a list such as `0-3,8`.
+fn cpus_online(list: &Path) -> u16 {
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    let highest = text.trim().split([',', '-']).filter_map(|cpu| cpu.parse::<u16>().ok()).max();
+    highest.unwrap_or(0) + 1
 }
 
 fn huge_pages_free_mb(root: &Path) -> u64 {
@@ -79,6 +86,17 @@ pub struct Plan {
     pub mbufs: u32,
     /// Bytes of data room of each, headroom included: the largest frame of any port in one segment.
     pub data_room_bytes: u16,
+}
+
+impl core::fmt::Display for Plan {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        writeln!(f, "EAL arguments: {}", self.arguments.join(" "))?;
+        let pages = match self.memory {
+            Memory::HugePages => "huge pages",
+            Memory::OrdinaryPages => "ordinary pages",
+        };
+        write!(f, "memory: {} MiB of {pages}, {} packet buffers of {} bytes", self.memory_mb, self.mbufs, self.data_room_bytes)
+    }
 }
 
 /// Decides what EAL is told. `extra` are the arguments given after `--` on the command line.

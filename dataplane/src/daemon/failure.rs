@@ -45,6 +45,12 @@ pub enum Failure {
         /// What failed, with the way out.
         what: String,
     },
+    /// The socket for control cannot be made.
+    #[error("socket for weir-control: {0}")]
+    Socket(String),
+    /// The counters page cannot be made.
+    #[error("counters: {0}; services_max and backends_max in [dataplane] set their size")]
+    Counters(String),
     /// A command that sets up the host side failed.
     #[error("`{line}` failed: {message}")]
     Command {

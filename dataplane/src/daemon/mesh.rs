@@ -1,49 +1,64 @@
-//! The rings between the threads: packets handed from worker to worker, from the main thread to workers, and punts from
-//! workers to the main thread. Each ring has one producer and one consumer, and a bound; what does not fit comes back to
+//! The rings between the threads: from worker to worker, from the main thread to workers, from workers to the main thread. Each ring has one producer and one consumer, and a bound; what does not fit comes back to
 //! the producer, who counts it.
 
 use std::io;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use weir_dpdk::Mbuf;
+use weir_rings::query::FlowFilter;
 
 use super::wakeup::Doorbell;
+use crate::note::Note;
+use crate::path::FlowInfo;
+use crate::tables::HopKey;
 use crate::verdict::{PortId, PuntReason};
 
-/// Packets that fit in one ring.
+/// Items that fit in one ring.
 const CAPACITY: usize = 1024;
 
-/// A packet for another worker, and what that worker is to do with it.
+/// Something for a worker.
 #[derive(Debug)]
-pub struct Parcel {
-    /// What to do.
-    pub task: Task,
-    /// The port it came by, or is to leave by.
-    pub port: PortId,
-    /// The packet.
-    pub packet: Mbuf,
+pub enum ToWorker {
+    /// Received on this port by another worker: process it, its flow is yours.
+    Process(PortId, Mbuf),
+    /// Forwarded by another worker: send it, the port's queue is yours.
+    Send(PortId, Mbuf),
+    /// Made by the main thread: send it.
+    Originate(PortId, Mbuf),
+    /// For the kernel: the port's tap is yours.
+    ToHost(PortId, Mbuf),
+    /// News about flows that two workers know of.
+    Note(Note),
+    /// Lists flows into the vector it brings along, for the main thread.
+    ListFlows(Box<FlowQuestion>),
 }
 
-/// What the receiver of a [`Parcel`] does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// Process it: its flow is yours.
-    Process,
-    /// Send it: the port's queue is yours.
-    Send,
-    /// Hand it to the kernel: the port's tap is yours.
-    ToHost,
+/// Something for the main thread.
+#[derive(Debug)]
+pub enum ToMain {
+    /// A packet it should see.
+    Punted(PuntReason, PortId, Mbuf),
+    /// A next hop to resolve.
+    Wanted(HopKey),
+    /// The answer to [`ToWorker::ListFlows`].
+    Flows(Box<FlowQuestion>),
 }
 
-/// A packet for the main thread.
+/// Which flows of a worker, and room for them; nothing is allocated where packets are forwarded.
 #[derive(Debug)]
-pub struct Punted {
-    /// Why.
-    pub reason: PuntReason,
-    /// The port it came by.
-    pub port: PortId,
-    /// The packet.
-    pub packet: Mbuf,
+pub struct FlowQuestion {
+    /// The query it belongs to.
+    pub id: u64,
+    /// The worker that is asked.
+    pub worker: u16,
+    /// Which.
+    pub filter: FlowFilter,
+    /// Entries of its tables looked at so far; moved by the worker.
+    pub cursor: u32,
+    /// As many as its capacity; set by the worker.
+    pub found: Vec<FlowInfo>,
+    /// There are more; set by the worker.
+    pub more: bool,
 }
 
 /// One way to another thread.
@@ -70,6 +85,11 @@ impl<T> Outbox<T> {
         }
     }
 
+    /// Wakes the receiver whether something was put in or not.
+    pub fn wake(&self) {
+        self.doorbell.ring();
+    }
+
     /// Whether the receiving thread is gone, and what is put in is lost.
     pub fn is_abandoned(&self) -> bool {
         self.ring.is_abandoned()
@@ -80,11 +100,11 @@ impl<T> Outbox<T> {
 #[derive(Debug)]
 pub struct WorkerEnds {
     /// From every other worker, and last from the main thread.
-    pub inboxes: Vec<Consumer<Parcel>>,
+    pub inboxes: Vec<Consumer<ToWorker>>,
     /// To every worker by its number; nothing at the worker's own.
-    pub outboxes: Vec<Option<Outbox<Parcel>>>,
+    pub outboxes: Vec<Option<Outbox<ToWorker>>>,
     /// To the main thread.
-    pub to_main: Outbox<Punted>,
+    pub to_main: Outbox<ToMain>,
     /// Rung when something is put into an inbox.
     pub doorbell: Doorbell,
 }
@@ -100,9 +120,9 @@ impl WorkerEnds {
 #[derive(Debug)]
 pub struct MainEnds {
     /// From each worker.
-    pub inboxes: Vec<Consumer<Punted>>,
+    pub inboxes: Vec<Consumer<ToMain>>,
     /// To each worker.
-    pub outboxes: Vec<Outbox<Parcel>>,
+    pub outboxes: Vec<Outbox<ToWorker>>,
     /// Rung when something is put into an inbox.
     pub doorbell: Doorbell,
 }
@@ -111,8 +131,8 @@ pub struct MainEnds {
 pub fn mesh(workers: usize) -> io::Result<(MainEnds, Vec<WorkerEnds>)> {
     let main_bell = Doorbell::new()?;
     let bells = (0..workers).map(|_| Doorbell::new()).collect::<io::Result<Vec<_>>>()?;
-    let mut inboxes: Vec<Vec<Consumer<Parcel>>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut outboxes: Vec<Vec<Option<Outbox<Parcel>>>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut inboxes: Vec<Vec<Consumer<ToWorker>>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut outboxes: Vec<Vec<Option<Outbox<ToWorker>>>> = (0..workers).map(|_| Vec::new()).collect();
     for from in 0..workers {
         for to in 0..workers {
             let way = (from != to).then(|| ring(&mut inboxes[to], &bells[to]));

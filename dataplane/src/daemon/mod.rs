@@ -1,10 +1,24 @@
-//! The DPDK daemon around the packet path.
+//! The daemon around the packet path: ports, workers, the link to control.
+//!
+//! [`run`] puts it together and takes it apart again. The main thread ([`main_thread`]) talks to control, drives the
+//! neighbour machine and answers questions; each [`worker`] is an EAL lcore. Between them are rings ([`mesh`]), tables of
+//! atomics and snapshots, and nothing else.
 
+pub mod agent;
+pub mod clock;
 pub mod eal;
+pub mod egress;
 pub mod failure;
 pub mod host;
 pub mod idle;
+pub mod main_thread;
+mod mbuf;
 pub mod mesh;
 pub mod neighbors;
 pub mod ports;
+pub mod queries;
+mod start;
 pub mod wakeup;
+pub mod worker;
+
+pub use start::run;

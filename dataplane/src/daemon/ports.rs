@@ -25,9 +25,11 @@ pub struct OpenPort {
     pub device: Port,
     /// Its MAC address.
     pub mac: [u8; 6],
-    /// Receive queues, by number.
+    /// Queue pairs it was started with.
+    pub queues: usize,
+    /// Receive queues that no worker has taken yet.
     pub rx: Vec<RxQueue>,
-    /// Transmit queues, by number.
+    /// Transmit queues that no worker has taken yet.
     pub tx: Vec<TxQueue>,
     /// Descriptors that announce received packets, of all queues.
     pub announcers: Vec<OwnedFd>,
@@ -40,10 +42,8 @@ pub struct OpenPort {
 pub struct HostPort {
     /// The tap as a DPDK port.
     pub device: Port,
-    /// From the kernel.
-    pub rx: RxQueue,
-    /// To the kernel.
-    pub tx: TxQueue,
+    /// From the kernel and to it, until a worker takes them.
+    pub queues: Option<(RxQueue, TxQueue)>,
     /// Announces packets from the kernel.
     pub announcers: Vec<OwnedFd>,
 }
@@ -66,7 +66,7 @@ fn open(eal: &Eal, pool: &Mempool, index: usize, settings: &PortSettings, worker
         None => None,
     };
     describe(settings, &device, mac)?;
-    Ok(OpenPort { settings: settings.clone(), device, mac, rx, tx, announcers, host })
+    Ok(OpenPort { settings: settings.clone(), device, mac, queues: rx.len(), rx, tx, announcers, host })
 }
 
 /// One queue pair a worker where the device has as many and spreads over them by itself.
@@ -126,7 +126,7 @@ fn open_host(
             what: format!("the tap {interface} came up without a queue; see DPDK's messages above"),
         });
     };
-    Ok(HostPort { device, rx, tx, announcers })
+    Ok(HostPort { device, queues: Some((rx, tx)), announcers })
 }
 
 /// What the driver made of it, for the log: a silent fall-back from a vector path costs more than any code of ours.

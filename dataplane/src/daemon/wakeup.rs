@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -87,6 +87,21 @@ impl Doorbell {
             let _ = rustix::io::write(&self.0.event, &1u64.to_ne_bytes());
         }
     }
+
+    /// Lets the owner sleep on the descriptor it is given, which becomes readable when the doorbell is rung.
+    /// `nothing_waits` looks at the owner's rings a last time, after everybody can see that it is about to sleep.
+    pub fn sleep_on(&self, nothing_waits: impl FnOnce() -> bool, sleep: impl FnOnce(BorrowedFd<'_>)) {
+        let bell = &self.0;
+        bell.asleep.store(true, Ordering::SeqCst);
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if nothing_waits() {
+            sleep(bell.event.as_fd());
+        }
+        bell.asleep.store(false, Ordering::SeqCst);
+        let mut count = [0u8; 8];
+        // Empty when nobody rang.
+        let _ = rustix::io::read(&bell.event, &mut count);
+    }
 }
 
 /// Where one worker sleeps.
@@ -108,22 +123,14 @@ impl Bedside {
         Ok(Self { epoll, doorbell, _devices: devices })
     }
 
-    /// Sleeps until a packet, the doorbell, a signal or `longest`, whichever is first. `nothing_waits` looks at the
-    /// worker's rings a last time, after everybody can see that it is about to sleep.
+    /// Sleeps until a packet, the doorbell, a signal or `longest`, whichever is first; not at all unless `nothing_waits`.
     pub fn sleep(&self, longest: Duration, nothing_waits: impl FnOnce() -> bool) {
-        let bell = &self.doorbell.0;
-        bell.asleep.store(true, Ordering::SeqCst);
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if nothing_waits() {
+        self.doorbell.sleep_on(nothing_waits, |_| {
             let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(longest.subsec_nanos()) };
             let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 4];
             // Interrupted or not, the worker looks at its queues next.
             let _ = epoll::wait(&self.epoll, &mut events[..], Some(&timeout));
-        }
-        bell.asleep.store(false, Ordering::SeqCst);
-        let mut count = [0u8; 8];
-        // Empty when nobody rang.
-        let _ = rustix::io::read(&bell.event, &mut count);
+        });
     }
 }
 

@@ -1,0 +1,80 @@
+//! A worker's side of one port's transmit queue, or the worker that has it.
+
+use weir_dpdk::{Burst, Mbuf, TxQueue};
+
+/// How often a queue that took only a part is asked again, as long as it takes something.
+const TRIES_MAX: u32 = 4;
+
+/// How a worker reaches a port.
+#[derive(Debug)]
+pub enum Way {
+    /// By a queue of its own.
+    Queue(Box<TxBuffer>),
+    /// Through another worker, by number.
+    Worker(usize),
+}
+
+/// Packets on their way into a transmit queue. Forwarded and originated ones are kept apart because only the first belong
+/// to the sum `rx == tx + punted + drops`.
+#[derive(Debug)]
+pub struct TxBuffer {
+    queue: TxQueue,
+    /// Received here or by another worker, and forwarded.
+    pub forwarded: Burst,
+    /// From the kernel or the main thread.
+    pub originated: Burst,
+}
+
+/// What a queue made of a burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sent {
+    /// Packets taken.
+    pub packets: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Packets not taken, and freed.
+    pub refused: u64,
+}
+
+impl TxBuffer {
+    /// Before this queue.
+    pub fn new(queue: TxQueue) -> Self {
+        Self { queue, forwarded: Burst::new(), originated: Burst::new() }
+    }
+
+    /// Sends what was forwarded.
+    #[inline]
+    pub fn flush_forwarded(&mut self) -> Sent {
+        send(&mut self.queue, &mut self.forwarded)
+    }
+
+    /// Sends what was originated.
+    #[inline]
+    pub fn flush_originated(&mut self) -> Sent {
+        send(&mut self.queue, &mut self.originated)
+    }
+}
+
+/// Gives a burst to a queue and frees what it does not take.
+#[inline]
+pub fn send(queue: &mut TxQueue, burst: &mut Burst) -> Sent {
+    let before = burst.len();
+    if before == 0 {
+        return Sent::default();
+    }
+    let bytes_before = bytes(burst);
+    for _ in 0..TRIES_MAX {
+        if queue.burst(burst) == 0 || burst.is_empty() {
+            break;
+        }
+    }
+    let refused = burst.len();
+    let bytes_refused = if refused == 0 { 0 } else { bytes(burst) };
+    burst.clear();
+    Sent { packets: (before - refused) as u64, bytes: bytes_before - bytes_refused, refused: refused as u64 }
+}
+
+#[inline]
+fn bytes(burst: &Burst) -> u64 {
+    burst.iter().map(|packet: &Mbuf| packet.total_len() as u64).sum()
+}

@@ -1,0 +1,326 @@
+//! The main thread: control, neighbours, announcements, questions, and an eye on workers and links.
+//!
+//! It never waits on a worker. It sleeps until control, a worker or a timer wants something.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rtrb::Consumer;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tracing::{error, info, warn};
+use weir_dpdk::{Lcore, Link, Mempool, Port};
+use weir_proto::time::Instant;
+use weir_rings::counters::CountersReader;
+use weir_rings::message::{Event, PortId, Text};
+
+use super::agent::{Agent, Announcement};
+use super::clock::Clock;
+use super::mesh::{MainEnds, Outbox, ToMain, ToWorker};
+use super::neighbors::{Effect, Neighbors};
+use super::queries::Queries;
+
+/// The longest sleep: signals, links and workers are looked at this often.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// Items taken from a worker before something else gets its turn.
+const ITEMS_PER_WORKER: usize = 256;
+
+/// What the main thread knows of a port.
+#[derive(Debug, Clone)]
+pub struct PortFacts {
+    /// Its name.
+    pub name: String,
+    /// The device as configured.
+    pub device: String,
+    /// Its MAC.
+    pub mac: [u8; 6],
+    /// The worker that has its first queue and its tap.
+    pub owner: usize,
+    /// It has a tap.
+    pub has_host: bool,
+    /// Worker of each queue.
+    pub queues: Vec<usize>,
+}
+
+/// A worker as seen from here.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    /// While it runs.
+    lcore: Option<Lcore>,
+    /// What it died of.
+    pub panic: Option<String>,
+    /// The CPU it is pinned to.
+    pub cpu: u32,
+    /// `busy` or `adaptive`.
+    pub idle: &'static str,
+    /// Flows its tables hold, both families.
+    pub flows_max: u64,
+}
+
+impl WorkerHandle {
+    /// A running worker.
+    pub const fn new(lcore: Lcore, cpu: u32, idle: &'static str, flows_max: u64) -> Self {
+        Self { lcore: Some(lcore), panic: None, cpu, idle, flows_max }
+    }
+
+    /// Whether it still runs.
+    pub const fn is_running(&self) -> bool {
+        self.lcore.is_some()
+    }
+}
+
+/// A port's device, and its tap's.
+pub type Devices = (Port, Option<Port>);
+
+/// Everything the main thread has.
+pub struct MainThread {
+    agent: Agent,
+    neighbors: Neighbors,
+    ends: MainEnds,
+    pool: Mempool,
+    /// Facts of each port.
+    pub ports: Vec<PortFacts>,
+    /// The devices, by port.
+    pub devices: Vec<Devices>,
+    /// The workers, by number.
+    pub workers: Vec<WorkerHandle>,
+    /// What they count.
+    pub counters: CountersReader,
+    clock: Clock,
+    links: Vec<Option<Link>>,
+    links_due: Instant,
+    announced_generation: u64,
+    queries: Queries,
+}
+
+impl MainThread {
+    /// Over running workers.
+    #[expect(clippy::too_many_arguments, reason = "called once, from the place where everything is made")]
+    pub fn new(
+        agent: Agent,
+        neighbors: Neighbors,
+        ends: MainEnds,
+        pool: Mempool,
+        ports: Vec<PortFacts>,
+        devices: Vec<Devices>,
+        workers: Vec<WorkerHandle>,
+        clock: Clock,
+        counters: CountersReader,
+    ) -> Self {
+        Self {
+            agent,
+            neighbors,
+            ends,
+            pool,
+            links: vec![None; ports.len()],
+            ports,
+            devices,
+            workers,
+            counters,
+            clock,
+            links_due: Instant::from_nanos(0),
+            // No transaction has this number: own addresses are told at the first turn.
+            announced_generation: u64::MAX,
+            queries: Queries::default(),
+        }
+    }
+
+    /// Runs until `stop`.
+    pub fn run(&mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let now = self.clock.now();
+            self.hear_control(now);
+            self.hear_workers(now);
+            self.care_for_neighbors(now);
+            if now >= self.links_due {
+                self.links_due = now + SLEEP_MAX;
+                self.look_at_workers();
+                self.look_at_links(now);
+                self.agent.reclaim();
+            }
+            self.ends.outboxes.iter_mut().for_each(Outbox::flush);
+            self.sleep(now);
+        }
+    }
+
+    /// Waits for the workers, which have been told to stop, and lets go of everything.
+    pub fn end(mut self) {
+        for outbox in &self.ends.outboxes {
+            outbox.wake();
+        }
+        for worker in &mut self.workers {
+            if let Some(Err(panic)) = worker.lcore.take().map(Lcore::join) {
+                error!(%panic, "a worker had panicked");
+            }
+        }
+        // What is left in the rings goes back to the pool before ports and EAL are closed.
+        drop(self.ends);
+    }
+
+    fn hear_control(&mut self, now: Instant) {
+        self.agent.end.poll(Duration::from_nanos(now.as_nanos()));
+        while let Some(input) = self.agent.end.next_input() {
+            if let Some(question) = self.agent.handle(input) {
+                self.ask(now, question);
+            }
+        }
+        for (id, response) in self.queries.timed_out(now) {
+            self.answer(id, response);
+        }
+        for wish in self.agent.drain_wishes() {
+            self.neighbors.wish(now, wish);
+        }
+        let generation = self.agent.snapshot().generation;
+        if generation != self.announced_generation {
+            self.announced_generation = generation;
+            self.neighbors.set_own(now, self.agent.held_addresses().into_iter());
+        }
+        for Announcement { port, vlan, address, mac } in self.agent.take_announcements() {
+            let effect = self.neighbors.announcement(port, vlan, address, mac);
+            self.carry_out(effect);
+        }
+    }
+
+    fn hear_workers(&mut self, now: Instant) {
+        for worker in 0..self.ends.inboxes.len() {
+            for _ in 0..ITEMS_PER_WORKER {
+                match self.ends.inboxes[worker].pop() {
+                    Ok(item) => self.receive(now, item),
+                    Err(rtrb::PopError::Empty) => break,
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, now: Instant, item: ToMain) {
+        match item {
+            ToMain::Punted(_, port, packet) => {
+                self.neighbors.received(now, port, packet.data());
+                let Some(facts) = self.ports.get(usize::from(port.0)) else { return };
+                if facts.has_host {
+                    let owner = facts.owner;
+                    // The kernel asks again for what does not fit.
+                    let _ = self.ends.outboxes[owner].push(ToWorker::ToHost(port, packet));
+                }
+            }
+            ToMain::Wanted(hop) => {
+                self.agent.want_hop(hop);
+                self.neighbors.wanted(now, &hop);
+            }
+            ToMain::Flows(answer) => {
+                if let Some((id, response)) = self.queries.flows_arrived(*answer, self.agent.snapshot()) {
+                    self.answer(id, response);
+                }
+            }
+        }
+    }
+
+    fn care_for_neighbors(&mut self, now: Instant) {
+        for wish in self.agent.drain_wishes() {
+            self.neighbors.wish(now, wish);
+        }
+        self.neighbors.tick(now);
+        while let Some(effect) = self.neighbors.poll() {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(port, frame) => self.send(port, &frame),
+            Effect::Learned(hop, mac) => {
+                self.agent.learned(&hop, mac);
+                if mac.is_none() {
+                    self.agent.drop_hop(&hop);
+                }
+            }
+            Effect::Conflict(hop, mac) => {
+                warn!(address = %hop.address, %mac, "somebody else claims an address of ours");
+                self.agent.tell(&Event::AddressConflict {
+                    address: hop.address,
+                    mac: mac.0,
+                    port: hop.port,
+                    vlan: weir_rings::message::VlanId::new(hop.vlan),
+                });
+            }
+        }
+    }
+
+    /// Sends a frame by the worker that has the port's queue. Lost when pool or ring are exhausted: solicitations and
+    /// announcements are repeated by their machines.
+    fn send(&mut self, port: PortId, frame: &[u8]) {
+        let Some(facts) = self.ports.get(usize::from(port.0)) else { return };
+        let Some(mut packet) = self.pool.alloc() else { return };
+        let Some(room) = packet.append(frame.len()) else { return };
+        room.copy_from_slice(frame);
+        let _ = self.ends.outboxes[facts.owner].push(ToWorker::Originate(port, packet));
+    }
+
+    fn look_at_workers(&mut self) {
+        for (number, worker) in (0u16..).zip(&mut self.workers) {
+            if !worker.lcore.as_mut().is_some_and(Lcore::is_finished) {
+                continue;
+            }
+            let Some(Err(panic)) = worker.lcore.take().map(Lcore::join) else { continue };
+            error!(worker = number, %panic, "a worker has ended; the others go on, its queues are no longer polled");
+            worker.panic = Some(panic.message.clone());
+            self.agent.tell(&Event::WorkerPanicked { worker: number, message: Text::new(panic.message) });
+        }
+    }
+
+    fn look_at_links(&mut self, now: Instant) {
+        for (number, (device, _)) in (0u16..).zip(&self.devices) {
+            let Ok(link) = device.link() else { continue };
+            let before = self.links[usize::from(number)].replace(link);
+            if before.is_some_and(|before| before.up == link.up) {
+                continue;
+            }
+            let port = PortId(number);
+            if before.is_some() || !link.up {
+                info!(port = self.ports[usize::from(number)].name, up = link.up, "link");
+                self.neighbors.link_changed(now, port, link.up);
+                self.agent.tell(&Event::LinkChanged {
+                    port,
+                    up: link.up,
+                    speed_mbps: link.speed_mbps.unwrap_or(0),
+                    full_duplex: link.full_duplex,
+                });
+            }
+        }
+    }
+
+    fn sleep(&self, now: Instant) {
+        if self.agent.end.has_more() {
+            return;
+        }
+        let deadline = self.neighbors.deadline().map(|deadline| deadline.saturating_duration_since(now));
+        let longest = deadline.unwrap_or(SLEEP_MAX).min(SLEEP_MAX);
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(longest.subsec_nanos()) };
+        let nothing_waits = || self.ends.inboxes.iter().all(Consumer::is_empty);
+        self.ends.doorbell.sleep_on(nothing_waits, |bell| {
+            let mut watched = vec![PollFd::from_borrowed_fd(bell, PollFlags::IN)];
+            self.agent.end.poll_fds(&mut watched);
+            // Interrupted by a signal or not, everything is looked at next.
+            let _ = poll(&mut watched, Some(&timeout));
+        });
+    }
+
+    fn ask(&mut self, now: Instant, question: super::agent::Question) {
+        let Self { queries, agent, neighbors, ends, .. } = self;
+        let view = super::queries::View {
+            snapshot: agent.snapshot(),
+            neighbors,
+            ports: &self.ports,
+            devices: &self.devices,
+            workers: &self.workers,
+            counters: &self.counters,
+        };
+        if let Some(response) = queries.ask(now, question.id, question.request, &view, &mut ends.outboxes) {
+            self.answer(question.id, response);
+        }
+    }
+
+    fn answer(&mut self, id: u64, response: Result<weir_rings::query::Response, String>) {
+        // Whoever asked may be gone.
+        let _ = self.agent.end.answer(id, response);
+    }
+}

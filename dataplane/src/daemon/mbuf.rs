@@ -1,0 +1,52 @@
+//! An mbuf as the packet path sees it.
+
+use weir_dpdk::Mbuf;
+
+use crate::packet::Packet;
+
+impl Packet for Mbuf {
+    #[inline(always)]
+    fn data(&self) -> &[u8] {
+        Self::data(self)
+    }
+
+    #[inline(always)]
+    fn data_mut(&mut self) -> &mut [u8] {
+        Self::data_mut(self)
+    }
+
+    #[inline]
+    fn prepend(&mut self, len: usize) -> bool {
+        Self::prepend(self, len).is_some()
+    }
+
+    #[inline]
+    fn trim_front(&mut self, len: usize) -> bool {
+        Self::trim_front(self, len)
+    }
+
+    #[inline]
+    fn append(&mut self, len: usize) -> bool {
+        self.segments() == 1 && Self::append(self, len).is_some()
+    }
+
+    #[inline]
+    fn truncate(&mut self, len: usize) -> bool {
+        Self::truncate(self, len)
+    }
+
+    #[inline]
+    fn rss_hash(&self) -> Option<u32> {
+        Self::rss_hash(self)
+    }
+
+    #[inline]
+    fn segments(&self) -> usize {
+        Self::segments(self)
+    }
+
+    #[inline(always)]
+    fn total_len(&self) -> usize {
+        Self::total_len(self)
+    }
+}

@@ -1,0 +1,331 @@
+//! Puts the daemon together from the configuration, and takes it apart again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing::{info, warn};
+use weir_configs::{Config, Dataplane, Idle as IdleSetting};
+use weir_dpdk::{Eal, LcoreId, Mempool, MempoolConfig};
+use weir_rings::counters::Counters;
+use weir_rings::hello::{About, PortInfo, ReasonInfo, WorkerInfo};
+use weir_rings::link::{Access, DataplaneEnd, Limits as LinkLimits};
+use weir_rings::message::VlanId;
+use weir_rings::snapshot::Publisher;
+use weir_wire::MacAddr;
+
+use super::agent::Agent;
+use super::clock::Clock;
+use super::eal::{MAIN_LCORE, Machine, Memory, Plan, plan};
+use super::egress::{TxBuffer, Way};
+use super::failure::Failure;
+use super::idle::{Idle, IdlePolicy};
+use super::main_thread::{MainThread, PortFacts, WorkerHandle};
+use super::mesh::{WorkerEnds, mesh};
+use super::neighbors::Neighbors;
+use super::ports::{OpenPort, open_all};
+use super::wakeup::Bedside;
+use super::worker::{HostTap, Parts, Worker};
+use crate::egress::EgressTable;
+use crate::flow;
+use crate::hash::Seed;
+use crate::path::Path;
+use crate::shared::{Settings, Shared, reason_names};
+use crate::steer::{Rss, Steering, Toeplitz};
+use crate::tables::{Builder, Limits, PortSpec};
+use crate::verdict::{DropReason, PortId, WorkerId};
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub fn run(config: &Config, eal_arguments: &[String]) -> Result<(), Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, stop.clone()).map_err(Failure::system("installing a signal handler"))?;
+    }
+    let settings = &config.dataplane;
+    let plan = plan(settings, &config.ports, Machine::read(), eal_arguments)?;
+    say_memory(&plan, settings);
+    let eal = Eal::init(&plan.arguments)?;
+    let pool = Mempool::new(
+        &eal,
+        "packets",
+        MempoolConfig { mbufs: plan.mbufs, buffer_bytes: plan.data_room_bytes, ..MempoolConfig::default() },
+    )?;
+    let workers = settings.workers.len();
+    let mut ports = open_all(&eal, &pool, &config.ports, worker_count(workers))?;
+
+    let clock = Clock::start();
+    let tables = Tables::new(settings, &ports, workers)?;
+    let (main_ends, worker_ends) = mesh(workers).map_err(Failure::system("making rings"))?;
+    let about = about(settings, &ports, &tables)?;
+    let end = DataplaneEnd::bind(&settings.socket, Access { gid: weir_group() }, LinkLimits::default(), about, &tables.counters)
+        .map_err(|error| Failure::Socket(error.to_string()))?;
+    let neighbors = Neighbors::new(&tables.ports, tables.shared.seed.short(0, 0x6e62));
+    let mut publisher = Publisher::new(tables.builder.snapshot());
+
+    let facts = port_facts(&ports, workers);
+    let assembly = Assembly { settings, clock, stop: &stop, workers };
+    let parts = assembly.parts(&mut ports, &tables, &mut publisher, worker_ends)?;
+    let handles = launch(&eal, parts, settings)?;
+    info!(workers, socket = %settings.socket.display(), "ready; forwarding starts with control's first transaction");
+    // Nobody listens when systemd did not start us.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+
+    let agent = Agent::new(end, tables.builder, publisher);
+    let devices = ports.into_iter().map(|port| (port.device, port.host.map(|host| host.device))).collect();
+    let mut main = MainThread::new(agent, neighbors, main_ends, pool, facts, devices, handles, clock, tables.counters.reader());
+    main.run(&stop);
+
+    stop.store(true, Ordering::Relaxed);
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    main.end();
+    info!("stopped");
+    Ok(())
+}
+
+fn worker_count(workers: usize) -> u16 {
+    u16::try_from(workers).unwrap_or(u16::MAX)
+}
+
+/// The group whose members may run control, if there is one.
+fn weir_group() -> Option<u32> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| line.strip_prefix("weir:")?.split(':').nth(1)?.parse().ok())
+}
+
+fn say_memory(plan: &Plan, settings: &Dataplane) {
+    let flows = flow_limits(settings);
+    let per_worker = flow::bytes_v4(flows.0) + flow::bytes_v6(flows.1);
+    info!(
+        pages = match plan.memory {
+            Memory::HugePages => "huge pages",
+            Memory::OrdinaryPages => "ordinary pages (--no-huge: no free huge pages, or huge_pages = \"off\")",
+        },
+        eal_mb = plan.memory_mb,
+        packet_buffers = plan.mbufs,
+        flow_tables_mb = per_worker * settings.workers.len() / (1 << 20),
+        flows_max = settings.flows_max,
+        "memory"
+    );
+}
+
+/// IPv4 and IPv6 flows of one worker. IPv6 has room for a quarter as many.
+fn flow_limits(settings: &Dataplane) -> (usize, usize) {
+    let each = usize::try_from(settings.flows_max).unwrap_or(usize::MAX) / settings.workers.len();
+    (each, each.div_ceil(4))
+}
+
+/// What workers and main thread share.
+struct Tables {
+    ports: Vec<PortSpec>,
+    builder: Builder,
+    shared: Arc<Shared>,
+    counters: Counters,
+}
+
+impl Tables {
+    fn new(settings: &Dataplane, ports: &[OpenPort], workers: usize) -> Result<Self, Failure> {
+        let limits = Limits { services: settings.services_max, backends: settings.backends_max, ..Limits::default() };
+        let seed = settings.seed.map_or_else(Seed::random, Seed::fixed);
+        let egress = Arc::new(EgressTable::new(limits.egress_slots()));
+        let shape = Shared::counters_shape(&limits, workers as u32, ports.len() as u32);
+        let counters = Counters::shared(shape).map_err(|error| Failure::Counters(error.to_string()))?;
+        let specs: Vec<PortSpec> = ports.iter().map(port_spec).collect();
+        let (flows_max_v4, flows_max_v6) = flow_limits(settings);
+        let path = Settings { flows_max_v4, flows_max_v6, ..Settings::default() };
+        let worker_ids = u8::try_from(workers).unwrap_or(u8::MAX);
+        let rss = ports.iter().enumerate().map(|(index, port)| rss_of(index, port, workers)).collect();
+        let steering = Steering::new(worker_ids, rss, seed);
+        let shared = Shared::new(seed, limits, path, egress.clone(), counters.reader(), steering);
+        let builder = Builder::new(limits, specs.clone(), egress, seed, counters.reader(), counters.directory());
+        Ok(Self { ports: specs, builder, shared: Arc::new(shared), counters })
+    }
+}
+
+fn port_spec(port: &OpenPort) -> PortSpec {
+    PortSpec {
+        mac: MacAddr(port.mac),
+        addresses: port.settings.addresses.iter().map(|net: &IpNet| (net.addr(), net.prefix_len())).collect(),
+        vlan: port.settings.vlan.and_then(VlanId::new),
+        mtu: port.settings.mtu,
+    }
+}
+
+/// The worker that has a queue: the same one on every port that has a queue for each worker; ports with fewer take turns.
+fn queue_owner(port: usize, queue: usize, queues: usize, workers: usize) -> usize {
+    if queues >= workers { queue % workers } else { (port + queue) % workers }
+}
+
+fn rss_of(index: usize, port: &OpenPort, workers: usize) -> Rss {
+    let queues = port.queues;
+    if queues < 2 {
+        return Rss::None;
+    }
+    let known = port.device.started().and_then(|started| {
+        let key = started.rss.key.as_deref()?;
+        let reta = started.rss.reta.as_deref()?;
+        let owner = |queue: &u16| {
+            let worker = queue_owner(index, usize::from(*queue), queues, workers);
+            WorkerId(u8::try_from(worker).unwrap_or(u8::MAX))
+        };
+        Toeplitz::new(key, reta.iter().map(owner).collect())
+    });
+    match known {
+        Some(toeplitz) => Rss::Known(Box::new(toeplitz)),
+        None => {
+            warn!(port = port.settings.name, "the device spreads packets in a way it does not tell; replies of NAT are handed between workers");
+            Rss::Unknown
+        }
+    }
+}
+
+fn port_facts(ports: &[OpenPort], workers: usize) -> Vec<PortFacts> {
+    let facts = |(index, port): (usize, &OpenPort)| PortFacts {
+        name: port.settings.name.clone(),
+        device: port.settings.device.to_string(),
+        mac: port.mac,
+        owner: queue_owner(index, 0, port.queues, workers),
+        has_host: port.host.is_some(),
+        queues: (0..port.queues).map(|queue| queue_owner(index, queue, port.queues, workers)).collect(),
+    };
+    ports.iter().enumerate().map(facts).collect()
+}
+
+/// What all workers are made with.
+struct Assembly<'a> {
+    settings: &'a Dataplane,
+    clock: Clock,
+    stop: &'a Arc<AtomicBool>,
+    workers: usize,
+}
+
+impl Assembly<'_> {
+    /// Gives every queue to its worker.
+    fn parts(
+        &self,
+        ports: &mut [OpenPort],
+        tables: &Tables,
+        publisher: &mut Publisher<crate::tables::Snapshot>,
+        ends: Vec<WorkerEnds>,
+    ) -> Result<Vec<Parts>, Failure> {
+        let host_owners: Vec<Option<usize>> = port_facts(ports, self.workers)
+            .iter()
+            .map(|facts| facts.has_host.then_some(facts.owner))
+            .collect();
+        let mut parts = Vec::new();
+        for (number, ends) in ends.into_iter().enumerate() {
+            let id = WorkerId(u8::try_from(number).unwrap_or(u8::MAX));
+            let counters = tables.counters.worker(worker_count(number)).ok_or_else(|| {
+                Failure::Counters(format!("the counters of worker {number} are taken already"))
+            })?;
+            let path = Path::new(id, tables.shared.clone(), publisher.reader(), counters);
+            let mut announcers = Vec::new();
+            let mut rx = Vec::new();
+            let mut ways = Vec::new();
+            let mut taps = Vec::new();
+            for (index, port) in ports.iter_mut().enumerate() {
+                let port_id = PortId(u16::try_from(index).unwrap_or(u16::MAX));
+                let queues = port.queues;
+                let owner_of = |queue: usize| queue_owner(index, queue, queues, self.workers);
+                let (mine, others): (Vec<_>, Vec<_>) =
+                    port.rx.drain(..).partition(|queue| owner_of(usize::from(queue.id())) == number);
+                port.rx = others;
+                rx.extend(mine.into_iter().map(|queue| (port_id, queue)));
+                let (mut mine, others): (Vec<_>, Vec<_>) =
+                    port.tx.drain(..).partition(|queue| owner_of(usize::from(queue.id())) == number);
+                port.tx = others;
+                ways.push(match mine.pop() {
+                    Some(queue) => Way::Queue(Box::new(TxBuffer::new(queue))),
+                    None => Way::Worker(owner_of(0)),
+                });
+                let polls_it = matches!(ways.last(), Some(Way::Queue(_)));
+                for announcer in port.announcers.iter().filter(|_| polls_it) {
+                    announcers.push(announcer.try_clone().map_err(Failure::system("duplicating a descriptor"))?);
+                }
+                if owner_of(0) == number
+                    && let Some(host) = &mut port.host
+                    && let Some((rx, tx)) = host.queues.take()
+                {
+                    announcers.append(&mut host.announcers);
+                    taps.push(HostTap { port: port_id, rx, tx, outgoing: weir_dpdk::Burst::new(), reasons: Vec::with_capacity(weir_dpdk::Burst::CAPACITY) });
+                }
+            }
+            let bedside = Bedside::new(ends.doorbell.clone(), announcers).map_err(Failure::system("making an epoll set"))?;
+            parts.push(Parts {
+                path,
+                rx,
+                ways,
+                host_owners: host_owners.clone(),
+                taps,
+                ends,
+                bedside,
+                idle: Idle::new(idle_policy(self.settings)),
+                clock: self.clock,
+                stop: self.stop.clone(),
+            });
+        }
+        Ok(parts)
+    }
+}
+
+fn idle_policy(settings: &Dataplane) -> IdlePolicy {
+    match settings.idle {
+        IdleSetting::Busy => IdlePolicy::Busy,
+        IdleSetting::Adaptive => {
+            IdlePolicy::Adaptive { sleep_max: Duration::from_micros(u64::from(settings.idle_sleep_max_us)) }
+        }
+    }
+}
+
+fn launch(eal: &Eal, parts: Vec<Parts>, settings: &Dataplane) -> Result<Vec<WorkerHandle>, Failure> {
+    let (flows_max_v4, flows_max_v6) = flow_limits(settings);
+    let flows_max = (flows_max_v4 + flows_max_v6) as u64;
+    let mut handles = Vec::new();
+    for ((parts, cpu), lcore) in parts.into_iter().zip(&settings.workers).zip(MAIN_LCORE + 1..) {
+        let lcore = eal.launch(LcoreId(lcore), move || Worker::new(parts).run())?;
+        handles.push(WorkerHandle::new(lcore, u32::from(*cpu), idle_name(settings), flows_max));
+    }
+    Ok(handles)
+}
+
+const fn idle_name(settings: &Dataplane) -> &'static str {
+    match settings.idle {
+        IdleSetting::Busy => "busy",
+        IdleSetting::Adaptive => "adaptive",
+    }
+}
+
+fn about(settings: &Dataplane, ports: &[OpenPort], tables: &Tables) -> Result<About, Failure> {
+    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let worker = |cpu: &u16| WorkerInfo { cpu: u32::from(*cpu), idle: idle_name(settings).to_owned() };
+    let reason = |(index, (name, hint)): (usize, (&str, &str))| ReasonInfo {
+        verdict: if index < DropReason::COUNT { "drop" } else { "punt" }.to_owned(),
+        name: name.to_owned(),
+        hint: hint.to_owned(),
+    };
+    Ok(About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started_unix_s: started.as_secs(),
+        dpdk: Some(weir_dpdk::dpdk_version()),
+        flows_max: settings.flows_max / settings.workers.len() as u64,
+        shape: tables.counters.shape(),
+        workers: settings.workers.iter().map(worker).collect(),
+        ports: ports.iter().map(port_info).collect::<Result<_, _>>()?,
+        reasons: reason_names().enumerate().map(reason).collect(),
+    })
+}
+
+fn port_info(port: &OpenPort) -> Result<PortInfo, Failure> {
+    let spec = port_spec(port);
+    Ok(PortInfo {
+        name: port.settings.name.clone(),
+        device: port.settings.device.to_string(),
+        driver: port.device.driver_name()?,
+        mac: port.mac,
+        mtu: spec.mtu,
+        vlan: spec.vlan,
+        addresses: spec.addresses,
+        host_interface: port.settings.host_interface.clone(),
+    })
+}
