@@ -8,13 +8,15 @@
 //! a miss; a writer that meets another gives up, and the choice just made is used without being remembered. So nobody
 //! waits. Times are seconds since an arbitrary start, and wrap.
 
-use super::hash;
 use core::net::IpAddr;
+
 use weir_rings::sync::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
     fence,
 };
+
+use super::hash;
 
 /// An entry not looked up for this long is gone (`lblc_expiration`, `lblcr_expiration`), and a set of servers that
 /// has not changed for longer loses its most loaded one.

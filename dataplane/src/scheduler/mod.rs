@@ -35,8 +35,9 @@ mod tests;
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use overload::Overload;
 pub use weir_rings::message::SchedulerKind;
+
+use overload::Overload;
 
 /// Options of the hashing schedulers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -6,8 +6,9 @@
 //! connections that comes to the same, and closing a flow costs nothing here. Workers that pick at the same instant may pass
 //! the upper threshold by one connection each.
 
-use super::{Server, State};
 use weir_rings::sync::{AtomicBool, Ordering::Relaxed};
+
+use super::{Server, State};
 
 #[derive(Debug)]
 pub(super) struct Overload {

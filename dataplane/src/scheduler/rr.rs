@@ -3,8 +3,9 @@
 //! One cursor for all workers, moved by compare-and-swap: however many pick at once, the sequence of answers is that
 //! of one worker.
 
-use super::{Algorithm, Load, Pool, State, index_of_slot};
 use weir_rings::sync::{AtomicU32, Ordering::Relaxed};
+
+use super::{Algorithm, Load, Pool, State, index_of_slot};
 
 /// One past the server picked last; 0: none yet, start at the head of the list.
 #[derive(Debug)]

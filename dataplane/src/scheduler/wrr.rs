@@ -5,8 +5,9 @@
 //! one worker. Passes in which no usable server reaches the required weight are skipped by arithmetic, where the
 //! kernel walks them: the answer is the same and one pick costs at most three looks at the list.
 
-use super::{Algorithm, Load, Pool, Server, State, gcd_of};
 use weir_rings::sync::{AtomicU64, Ordering::Relaxed};
+
+use super::{Algorithm, Load, Pool, Server, State, gcd_of};
 
 #[derive(Debug)]
 pub(super) struct Cursor {

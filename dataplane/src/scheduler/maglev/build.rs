@@ -10,6 +10,8 @@
 
 use core::net::IpAddr;
 
+use weir_rings::message::MaglevSize;
+
 use super::super::hash;
 
 const OFFSET_KEY: [u64; 2] = [0x6d61_676c_6576_2d6f, 0x6666_7365_742d_6b31];
@@ -17,26 +19,6 @@ const SKIP_KEY: [u64; 2] = [0x6d61_676c_6576_2d73, 0x6b69_702d_6b65_7931];
 
 /// Slots that are solved instead of walked. From 128 to 512 the time hardly differs.
 const SOLVED: usize = 256;
-
-/// Size of a table, a prime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SlotCount {
-    /// 65537: shares within 1 % of each other up to some 650 servers.
-    Small,
-    /// 655373: up to some 6500.
-    Large,
-}
-
-impl SlotCount {
-    /// The number.
-    #[must_use]
-    pub const fn get(self) -> u32 {
-        match self {
-            Self::Small => 65_537,
-            Self::Large => 655_373,
-        }
-    }
-}
 
 /// A server as the builder sees it: its walk, and how often it has a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +34,11 @@ pub struct Member {
 impl Member {
     /// The walk of a server, the same on every director.
     #[must_use]
-    pub fn new(slots: SlotCount, address: IpAddr, port: u16, weight: u32) -> Self {
+    pub fn new(size: MaglevSize, address: IpAddr, port: u16, weight: u32) -> Self {
         let below = |key, bound: u32| (hash::endpoint(key, address, port) % u64::from(bound)) as u32;
         Self {
-            offset: below(OFFSET_KEY, slots.get()),
-            skip: below(SKIP_KEY, slots.get() - 1) + 1,
+            offset: below(OFFSET_KEY, size.slots()),
+            skip: below(SKIP_KEY, size.slots() - 1) + 1,
             weight,
         }
     }
@@ -78,16 +60,16 @@ impl Table {
 
 /// Fills a table. There are at most 65535 members.
 #[must_use]
-pub fn build(slots: SlotCount, members: &[Member]) -> Table {
+pub fn build(size: MaglevSize, members: &[Member]) -> Table {
     if members.is_empty() {
         return Table {
             slots: Box::default(),
         };
     }
     // A constant number of slots lets the compiler divide by multiplying.
-    match slots {
-        SlotCount::Small => Builder::<65_537>::new(members).run(),
-        SlotCount::Large => Builder::<655_373>::new(members).run(),
+    match size {
+        MaglevSize::Small => Builder::<65_537>::new(members).run(),
+        MaglevSize::Large => Builder::<655_373>::new(members).run(),
     }
 }
 

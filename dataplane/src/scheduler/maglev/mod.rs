@@ -14,7 +14,9 @@ mod tables;
 
 use std::sync::Arc;
 
-pub use build::{Member, SlotCount, Table, build};
+use weir_rings::message::MaglevSize;
+
+pub use build::{Member, Table, build};
 pub use tables::Tables;
 
 use super::{Flags, Load, PickInput, Pool, Server, hash};
@@ -40,13 +42,13 @@ impl Lookup {
             .filter(|(_, server)| server.weight > 0)
             .collect();
         ranked.sort_by_key(|(_, server)| (server.address, server.port));
-        let slots = if flags.large_table {
-            SlotCount::Large
+        let size = if flags.large_table {
+            MaglevSize::Large
         } else {
-            SlotCount::Small
+            MaglevSize::Small
         };
         Self {
-            table: tables.get(slots, ranked.iter().map(|&(_, server)| server)),
+            table: tables.get(size, ranked.iter().map(|&(_, server)| server)),
             by_rank: ranked.iter().map(|&(index, _)| index).collect(),
         }
     }

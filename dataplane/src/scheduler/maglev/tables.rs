@@ -1,12 +1,13 @@
 //! Maglev tables shared between services: fifty services over one pool build one table.
 
+use core::net::IpAddr;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use core::net::IpAddr;
+use weir_rings::message::MaglevSize;
 
 use super::super::{Server, gcd_of};
-use super::build::{Member, SlotCount, Table, build};
+use super::build::{Member, Table, build};
 
 /// The tables in use, kept by whoever builds the schedulers. Holds no table alive by itself.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub struct Tables {
 /// All that a table depends on: servers in order, weights without their common divisor.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
-    slots: SlotCount,
+    size: MaglevSize,
     members: Box<[(IpAddr, u16, u32)]>,
 }
 
@@ -27,19 +28,19 @@ impl Tables {
     /// The table of these servers, which are sorted and have a weight.
     pub(super) fn get<'a>(
         &mut self,
-        slots: SlotCount,
+        size: MaglevSize,
         servers: impl Iterator<Item = &'a Server> + Clone,
     ) -> Arc<Table> {
         let divisor = gcd_of(servers.clone().map(|server| server.weight)).max(1);
         let members = servers.map(|server| (server.address, server.port, server.weight / divisor));
         let key = Key {
-            slots,
+            size,
             members: members.collect(),
         };
         if let Some(table) = self.built.get(&key).and_then(Weak::upgrade) {
             return table;
         }
-        let table = Arc::new(build(slots, &members_of(&key)));
+        let table = Arc::new(build(size, &members_of(&key)));
         self.sweep();
         self.built.insert(key, Arc::downgrade(&table));
         table
@@ -65,6 +66,6 @@ impl Tables {
 fn members_of(key: &Key) -> Vec<Member> {
     key.members
         .iter()
-        .map(|&(address, port, weight)| Member::new(key.slots, address, port, weight))
+        .map(|&(address, port, weight)| Member::new(key.size, address, port, weight))
         .collect()
 }

@@ -1,12 +1,14 @@
 //! Maglev against the paper's population loop, its shares, and what moves when servers go.
 
-use super::super::maglev::{Member, SlotCount, Tables, build};
+use weir_rings::message::MaglevSize;
+
+use super::super::maglev::{Member, Tables, build};
 use super::*;
 
 /// Pseudocode 1 of the paper, as plainly as it goes. Weights: see `Turns` in the builder; a server of weight w has a
 /// turn in the rounds r = 1, 2, … where r · w passes another multiple of the largest weight.
-pub(super) fn naive_table(slots: SlotCount, members: &[Member]) -> Vec<u16> {
-    let m = u64::from(slots.get());
+pub(super) fn naive_table(size: MaglevSize, members: &[Member]) -> Vec<u16> {
+    let m = u64::from(size.slots());
     let largest = members
         .iter()
         .map(|member| u64::from(member.weight))
@@ -39,18 +41,18 @@ pub(super) fn naive_table(slots: SlotCount, members: &[Member]) -> Vec<u16> {
     Vec::new()
 }
 
-fn members(slots: SlotCount, count: u32, rng: &mut Rng, weight: impl Fn(&mut Rng) -> u32) -> Vec<Member> {
+fn members(size: MaglevSize, count: u32, rng: &mut Rng, weight: impl Fn(&mut Rng) -> u32) -> Vec<Member> {
     let base = rng.next() as u32;
     let member = |number: u32| {
         let address = IpAddr::V4(Ipv4Addr::from_bits(base.wrapping_add(number)));
-        Member::new(slots, address, 80, weight(rng))
+        Member::new(size, address, 80, weight(rng))
     };
     (0..count).map(member).collect()
 }
 
-fn assert_as_in_the_paper(slots: SlotCount, members: &[Member], seed: u64) {
-    let table = build(slots, members);
-    let naive = naive_table(slots, members);
+fn assert_as_in_the_paper(size: MaglevSize, members: &[Member], seed: u64) {
+    let table = build(size, members);
+    let naive = naive_table(size, members);
     let differs = naive
         .iter()
         .zip(table.slots())
@@ -71,13 +73,13 @@ fn counts(table: &[u16], members: usize) -> Vec<u32> {
 fn small_tables_are_the_papers() {
     let (mut rng, seed) = Rng::seeded();
     for count in [0, 1, 2, 3, 10, 100, 255, 256, 257, 1000, 3000] {
-        let members = members(SlotCount::Small, count, &mut rng, |_| 1);
-        assert_as_in_the_paper(SlotCount::Small, &members, seed);
+        let members = members(MaglevSize::Small, count, &mut rng, |_| 1);
+        assert_as_in_the_paper(MaglevSize::Small, &members, seed);
     }
     for _ in 0..20 {
         let count = 1 + rng.below(600);
-        let members = members(SlotCount::Small, count, &mut rng, |_| 7);
-        assert_as_in_the_paper(SlotCount::Small, &members, seed);
+        let members = members(MaglevSize::Small, count, &mut rng, |_| 7);
+        assert_as_in_the_paper(MaglevSize::Small, &members, seed);
     }
 }
 
@@ -86,8 +88,8 @@ fn weighted_tables_are_the_papers_with_turns_by_weight() {
     let (mut rng, seed) = Rng::seeded();
     for largest in [2, 3, 10, 100, 65535] {
         for count in [2, 5, 50, 300] {
-            let members = members(SlotCount::Small, count, &mut rng, |rng| 1 + rng.below(largest));
-            assert_as_in_the_paper(SlotCount::Small, &members, seed);
+            let members = members(MaglevSize::Small, count, &mut rng, |rng| 1 + rng.below(largest));
+            assert_as_in_the_paper(MaglevSize::Small, &members, seed);
         }
     }
 }
@@ -96,8 +98,8 @@ fn weighted_tables_are_the_papers_with_turns_by_weight() {
 fn large_tables_are_the_papers() {
     let (mut rng, seed) = Rng::seeded();
     for count in [1, 10, 1000] {
-        let members = members(SlotCount::Large, count, &mut rng, |_| 1);
-        assert_as_in_the_paper(SlotCount::Large, &members, seed);
+        let members = members(MaglevSize::Large, count, &mut rng, |_| 1);
+        assert_as_in_the_paper(MaglevSize::Large, &members, seed);
     }
 }
 
@@ -105,20 +107,20 @@ fn large_tables_are_the_papers() {
 fn a_table_takes_as_many_servers_as_sixteen_bits_name() {
     let (mut rng, _) = Rng::seeded();
     let count = 65535;
-    let members = members(SlotCount::Small, count, &mut rng, |_| 1);
-    let counts = counts(build(SlotCount::Small, &members).slots(), members.len());
+    let members = members(MaglevSize::Small, count, &mut rng, |_| 1);
+    let counts = counts(build(MaglevSize::Small, &members).slots(), members.len());
     assert!(counts.iter().all(|&count| count == 1 || count == 2));
 }
 
 #[test]
 fn equal_servers_have_equal_shares_to_within_one_slot() {
     let (mut rng, seed) = Rng::seeded();
-    for slots in [SlotCount::Small, SlotCount::Large] {
+    for size in [MaglevSize::Small, MaglevSize::Large] {
         for count in [1, 2, 7, 100, 1000, 5000] {
-            let members = members(slots, count, &mut rng, |_| 3);
-            let counts = counts(build(slots, &members).slots(), members.len());
+            let members = members(size, count, &mut rng, |_| 3);
+            let counts = counts(build(size, &members).slots(), members.len());
             let spread = counts.iter().max().unwrap() - counts.iter().min().unwrap();
-            assert!(spread <= 1, "{count} servers in {slots:?}: {spread}, seed {seed}");
+            assert!(spread <= 1, "{count} servers in {size:?}: {spread}, seed {seed}");
         }
     }
 }
@@ -127,9 +129,9 @@ fn equal_servers_have_equal_shares_to_within_one_slot() {
 fn shares_follow_the_weights_to_within_two_slots() {
     let (mut rng, seed) = Rng::seeded();
     for _ in 0..20 {
-        let members = members(SlotCount::Small, 40, &mut rng, |rng| 1 + rng.below(100));
+        let members = members(MaglevSize::Small, 40, &mut rng, |rng| 1 + rng.below(100));
         let total: u64 = members.iter().map(|member| u64::from(member.weight)).sum();
-        let counts = counts(build(SlotCount::Small, &members).slots(), members.len());
+        let counts = counts(build(MaglevSize::Small, &members).slots(), members.len());
         for (member, count) in members.iter().zip(counts) {
             let fair = 65537.0 * f64::from(member.weight) / total as f64;
             assert!(
@@ -142,7 +144,7 @@ fn shares_follow_the_weights_to_within_two_slots() {
 
 /// Slots that change owner although their owner stays, in parts of the table, when `removed` of 1000 servers go.
 fn disruption(removed: usize, rng: &mut Rng) -> f64 {
-    let before = members(SlotCount::Small, 1000, rng, |_| 1);
+    let before = members(MaglevSize::Small, 1000, rng, |_| 1);
     let first = rng.below((before.len() - removed) as u32) as usize;
     let gone = first..first + removed;
     let after: Vec<Member> = (0..)
@@ -150,7 +152,10 @@ fn disruption(removed: usize, rng: &mut Rng) -> f64 {
         .filter(|(rank, _)| !gone.contains(rank))
         .map(|(_, &member)| member)
         .collect();
-    let (before, after) = (build(SlotCount::Small, &before), build(SlotCount::Small, &after));
+    let (before, after) = (
+        build(MaglevSize::Small, &before),
+        build(MaglevSize::Small, &after),
+    );
     let old_rank = |rank: u16| usize::from(rank) + if usize::from(rank) < first { 0 } else { removed };
     let moved = before
         .slots()

@@ -440,19 +440,21 @@ fn mh_table(world: &World) -> Vec<u32> {
 }
 
 fn maglev_table(flags: Flags, world: &World) -> Vec<u32> {
-    use super::super::maglev::{Member, SlotCount};
-    let slots = if flags.large_table {
-        SlotCount::Large
+    use weir_rings::message::MaglevSize;
+
+    use super::super::maglev::Member;
+    let size = if flags.large_table {
+        MaglevSize::Large
     } else {
-        SlotCount::Small
+        MaglevSize::Small
     };
     let mut sorted: Vec<&Server> = world.servers.iter().filter(|server| server.weight > 0).collect();
     sorted.sort_by_key(|server| (server.address, server.port));
     let members: Vec<Member> = sorted
         .iter()
-        .map(|server| Member::new(slots, server.address, server.port, server.weight))
+        .map(|server| Member::new(size, server.address, server.port, server.weight))
         .collect();
-    naive_table(slots, &members)
+    naive_table(size, &members)
         .into_iter()
         .map(|rank| sorted[usize::from(rank)].slot)
         .collect()
