@@ -103,7 +103,7 @@ pub mod mac_text {
         format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
     }
 
-    /// Reads what [`format`] writes, in either case.
+    /// Reads what [`format()`] writes, in either case.
     pub fn parse(text: &str) -> Option<Mac> {
         let mut pairs = text.split(':');
         let mut mac = [0; 6];

@@ -2,27 +2,23 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
 use thiserror::Error;
 
 use super::bell::Bell;
-use super::dataplane::wait;
-use super::handover::{self, FDS};
+use super::connect::{ConnectError, connect_within, parse, receive_hello};
+use super::handover::FDS;
 use super::peer::LineSocket;
-use super::{Disconnect, RecordConsumer, RecordProducer, SegmentLayout};
-use crate::counters::{CountersError, CountersReader};
+use super::{Disconnect, RecordConsumer, RecordProducer, SegmentLayout, wait};
+use crate::counters::CountersReader;
 use crate::hello::Hello;
 use crate::message::{Command, Event, Message, RawRecord, Record, RecordError};
 use crate::query::{ANSWER_LEN_MAX, Frame, REQUEST_LEN_MAX, Request, RequestFrame, Response};
 use crate::ring::PushError;
-use crate::segment::SegmentError;
 
 /// Events taken in one [`ControlEnd::poll`].
 const EVENTS_PER_POLL: usize = 4096;
@@ -32,40 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Longest hello, and so longest line there can be.
 const LINE_LEN_MAX: usize = ANSWER_LEN_MAX;
-
-/// Why there is no connection.
-#[derive(Debug, Error)]
-pub enum ConnectError {
-    /// Nobody listens, or we may not connect.
-    #[error("{path}: cannot connect to the dataplane: {source}")]
-    Connect {
-        /// The path.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The dataplane did not say hello in time.
-    #[error("{path}: the dataplane does not answer")]
-    Timeout {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The dataplane turned us away, or broke off.
-    #[error(transparent)]
-    Ended(#[from] Disconnect),
-    /// The dataplane is of another version.
-    #[error("the dataplane's shared memory has another {what}; run both processes from one version")]
-    Mismatch {
-        /// What does not agree.
-        what: &'static str,
-    },
-    /// The shared memory is unusable.
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
-    /// The counters page is unusable.
-    #[error(transparent)]
-    Counters(#[from] CountersError),
-}
 
 /// Why a transaction was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -457,61 +419,4 @@ fn encode(
         Record::Commit { commands: count },
     )?);
     Ok(records)
-}
-
-fn parse(line: &[u8]) -> Result<Frame, Disconnect> {
-    serde_json::from_slice(line).map_err(|e| Disconnect::BadFrame(e.to_string()))
-}
-
-fn connect_within(path: &Path, deadline: Instant) -> Result<UnixStream, ConnectError> {
-    loop {
-        match handover::connect_nonblocking(path) {
-            Ok(stream) => return Ok(stream),
-            // The listener's queue is full: the dataplane is stopped or busy.
-            Err(Errno::AGAIN) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
-            Err(Errno::AGAIN) => {
-                return Err(ConnectError::Timeout {
-                    path: path.to_owned(),
-                });
-            }
-            Err(error) => {
-                return Err(ConnectError::Connect {
-                    path: path.to_owned(),
-                    source: error.into(),
-                });
-            }
-        }
-    }
-}
-
-fn receive_hello(
-    path: &Path,
-    socket: &mut LineSocket,
-    fds: &mut Vec<OwnedFd>,
-    deadline: Instant,
-) -> Result<Hello, ConnectError> {
-    let mut bytes = vec![0; 64 << 10];
-    loop {
-        if let Some(line) = socket.next_line()? {
-            return match parse(&line)? {
-                Frame::Hello(hello) => Ok(hello),
-                Frame::Bye { reason } => Err(Disconnect::Bye(reason).into()),
-                Frame::Answer { .. } | Frame::Failed { .. } => {
-                    Err(Disconnect::BadFrame("no hello".into()).into())
-                }
-            };
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(ConnectError::Timeout {
-                path: path.to_owned(),
-            });
-        }
-        match handover::receive_with_fds(socket.stream(), &mut bytes, fds) {
-            Ok(0) => return Err(Disconnect::Closed.into()),
-            Ok(got) => socket.push_received(&bytes[..got]),
-            Err(Errno::AGAIN | Errno::INTR) => wait(&mut [PollFd::new(socket, PollFlags::IN)], left),
-            Err(error) => return Err(Disconnect::Socket(error.to_string()).into()),
-        }
-    }
 }

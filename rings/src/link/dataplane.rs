@@ -6,31 +6,22 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use thiserror::Error;
 
 use super::bell::Bell;
 use super::handover::{self, Access, Credentials, ListenError, Listener};
 use super::peer::LineSocket;
-use super::{Disconnect, RecordConsumer, RecordProducer, SegmentLayout};
+use super::session::{Session, say_bye};
+use super::{Disconnect, SegmentLayout, wait};
 use crate::counters::Counters;
 use crate::hello::{About, Hello};
 use crate::message::{Event, RefuseReason, Text};
-use crate::query::{ANSWER_LEN_MAX, Frame, REQUEST_LEN_MAX, Request, RequestFrame, Response};
-use crate::ring::PushError;
+use crate::query::{ANSWER_LEN_MAX, Frame, REQUEST_LEN_MAX, Request, Response};
 use crate::transaction::{Assembler, Refusal, Transaction};
-
-/// Records taken from the command ring in one [`DataplaneEnd::poll`].
-const RECORDS_PER_POLL: usize = 8192;
 
 /// Connections accepted in one poll.
 const ACCEPTS_PER_POLL: usize = 4;
-
-/// Inputs that wait for [`DataplaneEnd::next_input`] before the peer is read no further.
-const INPUTS_MAX: usize = 64;
-
-/// Acknowledgements that wait for room in the event ring. An honest control has one transaction under way.
-const ACKNOWLEDGEMENTS_MAX: usize = 64;
 
 /// Bounds of an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,20 +75,6 @@ pub enum Input {
 #[error("no control is connected")]
 pub struct NoPeer;
 
-struct Peer {
-    socket: LineSocket,
-    bell: Bell,
-    commands: RecordConsumer,
-    events: RecordProducer,
-    assembler: Assembler,
-    /// The transaction that was passed on and is not answered.
-    awaiting: Option<u64>,
-    /// Published and Refused, which must not be lost.
-    acknowledgements: VecDeque<Event>,
-    /// Events that found the ring full since the last one that did not.
-    lost: u64,
-}
-
 /// The dataplane's end. Owned by its main thread.
 pub struct DataplaneEnd {
     listener: Listener,
@@ -107,7 +84,7 @@ pub struct DataplaneEnd {
     layout: SegmentLayout,
     session: u64,
     generation: u64,
-    peer: Option<Peer>,
+    peer: Option<Session>,
     inputs: VecDeque<Input>,
     /// The last poll stopped at a bound.
     more: bool,
@@ -188,13 +165,7 @@ impl DataplaneEnd {
     pub fn poll_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
         fds.push(PollFd::new(&self.listener, PollFlags::IN));
         if let Some(peer) = &self.peer {
-            let write = if peer.socket.wants_write() {
-                PollFlags::OUT
-            } else {
-                PollFlags::empty()
-            };
-            fds.push(PollFd::new(&peer.socket, PollFlags::IN | write));
-            fds.push(PollFd::new(&peer.bell, PollFlags::IN));
+            peer.poll_fds(fds);
         }
     }
 
@@ -272,22 +243,9 @@ impl DataplaneEnd {
     }
 
     fn acknowledge(&mut self, generation: u64, event: Event) {
-        // A control that connected since did not send it, and may be about to use the same generation.
-        let Some(peer) = self
-            .peer
-            .as_mut()
-            .filter(|peer| peer.awaiting == Some(generation))
-        else {
-            return;
-        };
-        peer.awaiting = None;
-        peer.acknowledgements.push_back(event);
-        let outcome = peer.flush_events();
-        let stuck = peer.acknowledgements.len() > ACKNOWLEDGEMENTS_MAX;
-        match outcome {
-            Err(why) => self.disconnect(why),
-            Ok(()) if stuck => self.disconnect(Disconnect::Stuck),
-            Ok(()) => {}
+        let Some(peer) = &mut self.peer else { return };
+        if let Err(why) = peer.acknowledge(generation, event) {
+            self.disconnect(why);
         }
     }
 
@@ -315,7 +273,7 @@ impl DataplaneEnd {
     }
 
     /// Makes a segment for a new peer and hands it over.
-    fn hand_over(&mut self, stream: UnixStream, now: Duration) -> Result<Peer, std::io::Error> {
+    fn hand_over(&mut self, stream: UnixStream, now: Duration) -> Result<Session, std::io::Error> {
         let other = std::io::Error::other::<&str>;
         self.session += 1;
         let (file, segment) =
@@ -336,28 +294,17 @@ impl DataplaneEnd {
             .queue_bytes(&line)
             .map_err(|_| other("hello is too long"))?;
         socket.sent(sent);
-        let mut peer = Peer {
-            socket,
-            bell,
-            commands,
-            events,
-            assembler: Assembler::new(self.limits.transaction_commands_max, self.generation),
-            awaiting: None,
-            acknowledgements: VecDeque::new(),
-            lost: 0,
-        };
-        peer.socket
+        socket
             .flush(now, self.limits.patience)
             .map_err(std::io::Error::other)?;
-        Ok(peer)
+        let assembler = Assembler::new(self.limits.transaction_commands_max, self.generation);
+        Ok(Session::new(socket, bell, commands, events, assembler))
     }
 
     /// Commands of a transaction that is not committed yet.
     #[cfg(test)]
     pub(super) fn half_committed(&self) -> usize {
-        self.peer
-            .as_ref()
-            .map_or(0, |peer| peer.assembler.open_commands())
+        self.peer.as_ref().map_or(0, Session::half_committed)
     }
 
     fn hello(&self) -> Hello {
@@ -386,151 +333,8 @@ impl DataplaneEnd {
 
     fn serve_peer(&mut self, now: Duration) -> Result<(), Disconnect> {
         if let Some(peer) = &mut self.peer {
-            // Before the ring is looked at: a ring that comes later is for records that come later.
-            let bell = peer.bell.clear();
-            peer.flush_events()?;
-            self.more |= peer.take_records(&mut self.inputs)?;
-            self.more |= peer.take_requests(&mut self.inputs)?;
-            peer.socket.flush(now, self.limits.patience)?;
-            bell.map_err(|super::bell::Closed| Disconnect::Closed)?;
+            self.more |= peer.serve(&mut self.inputs, now, self.limits.patience)?;
         }
         Ok(())
     }
-}
-
-impl Peer {
-    /// Takes records up to a bound or up to a whole transaction. True when there may be more.
-    fn take_records(&mut self, inputs: &mut VecDeque<Input>) -> Result<bool, Disconnect> {
-        let mut taken = 0;
-        let more = loop {
-            let transaction_waits = inputs.iter().any(|input| matches!(input, Input::Transaction(_)));
-            if transaction_waits || taken == RECORDS_PER_POLL || inputs.len() >= INPUTS_MAX {
-                break true;
-            }
-            let Some(record) = self.commands.pop()? else {
-                break false;
-            };
-            taken += 1;
-            match self.assembler.feed(&record) {
-                None => {}
-                Some(Ok(transaction)) => {
-                    self.awaiting = Some(transaction.generation);
-                    inputs.push_back(Input::Transaction(transaction));
-                }
-                Some(Err(refusal)) => {
-                    self.acknowledge_refusal(&refusal)?;
-                    inputs.push_back(Input::Refused(refusal));
-                }
-            }
-        };
-        if taken > 0 {
-            // Control may be waiting for room.
-            self.bell.ring();
-        }
-        Ok(more)
-    }
-
-    fn acknowledge_refusal(&mut self, refusal: &Refusal) -> Result<(), Disconnect> {
-        if self.acknowledgements.len() >= ACKNOWLEDGEMENTS_MAX {
-            return Err(Disconnect::Stuck);
-        }
-        self.acknowledgements.push_back(Event::Refused {
-            generation: refusal.generation,
-            record_index: refusal.record_index,
-            reason: refusal.reason,
-            detail: refusal.detail.clone(),
-        });
-        self.flush_events()
-    }
-
-    /// Takes requests up to a bound. True when there may be more.
-    fn take_requests(&mut self, inputs: &mut VecDeque<Input>) -> Result<bool, Disconnect> {
-        loop {
-            while inputs.len() < INPUTS_MAX {
-                let Some(line) = self.socket.next_line()? else {
-                    break;
-                };
-                let frame: RequestFrame =
-                    serde_json::from_slice(&line).map_err(|e| Disconnect::BadFrame(e.to_string()))?;
-                inputs.push_back(Input::Query {
-                    id: frame.id,
-                    request: frame.request,
-                });
-            }
-            if inputs.len() >= INPUTS_MAX {
-                return Ok(true);
-            }
-            if !self.socket.receive()? {
-                return Ok(false);
-            }
-        }
-    }
-
-    fn send(&mut self, event: &Event, lost_total: &mut u64) -> Result<(), Disconnect> {
-        self.flush_events()?;
-        if self.acknowledgements.is_empty() && self.lost == 0 && self.push(event)? {
-            self.bell.ring();
-        } else {
-            self.lost += 1;
-            *lost_total += 1;
-        }
-        Ok(())
-    }
-
-    /// Sends what must not be lost, then how much else was.
-    fn flush_events(&mut self) -> Result<(), Disconnect> {
-        let mut sent = false;
-        while let Some(event) = self.acknowledgements.pop_front() {
-            if !self.push(&event)? {
-                self.acknowledgements.push_front(event);
-                break;
-            }
-            sent = true;
-        }
-        if self.lost > 0
-            && self.acknowledgements.is_empty()
-            && self.push(&Event::Lost { events: self.lost })?
-        {
-            self.lost = 0;
-            sent = true;
-        }
-        if sent {
-            self.bell.ring();
-        }
-        Ok(())
-    }
-
-    /// False when the ring is full.
-    fn push(&mut self, event: &Event) -> Result<bool, Disconnect> {
-        // An event that does not encode is a mistake of this program's; control is told in the event's place.
-        let raw = event.encode().or_else(|_| Event::Lost { events: 1 }.encode());
-        let Ok(raw) = raw else { return Ok(true) };
-        match self.events.push(&raw) {
-            Ok(()) => Ok(true),
-            Err(PushError::Full) => Ok(false),
-            Err(PushError::Peer(fault)) => Err(fault.into()),
-        }
-    }
-}
-
-/// Says goodbye, if the socket takes it at once.
-fn say_bye(stream: &UnixStream, reason: &str) {
-    let frame = Frame::Bye {
-        reason: reason.to_owned(),
-    };
-    if let Ok(mut line) = serde_json::to_vec(&frame) {
-        line.push(b'\n');
-        let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
-        let _ = rustix::net::send(stream, &line, flags);
-    }
-}
-
-/// Sleeps on descriptors. A signal ends the sleep early, which callers expect.
-pub(super) fn wait(fds: &mut [PollFd<'_>], timeout: Duration) {
-    let seconds = timeout.as_secs().try_into().unwrap_or(i64::MAX);
-    let timeout = Timespec {
-        tv_sec: seconds,
-        tv_nsec: timeout.subsec_nanos().into(),
-    };
-    let _ = rustix::event::poll(fds, Some(&timeout));
 }

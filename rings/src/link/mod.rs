@@ -13,19 +13,26 @@
 //! Neither end ever waits for the other: every call does a bounded amount of work and returns. To sleep, poll
 //! the descriptors an end names.
 
+use core::time::Duration;
+
+use rustix::event::{PollFd, Timespec};
+
 use crate::memory::Lines;
 use crate::message::RECORD_WORDS;
 use crate::ring::{self, Consumer, Producer};
 
 mod bell;
+mod connect;
 mod control;
 mod dataplane;
 mod handover;
 mod peer;
+mod session;
 #[cfg(test)]
 mod tests;
 
-pub use control::{AnswerError, CommitError, ConnectError, ControlEnd, Output};
+pub use connect::ConnectError;
+pub use control::{AnswerError, CommitError, ControlEnd, Output};
 pub use dataplane::{DataplaneEnd, Input, Limits, NoPeer};
 pub use handover::{Access, Credentials, ListenError};
 
@@ -164,4 +171,14 @@ fn control_rings(segment: &Lines, layout: SegmentLayout) -> Option<(RecordProduc
         commands,
         Consumer::new(layout.event_ring(segment)?, layout.event_records)?,
     ))
+}
+
+/// Sleeps on descriptors. A signal ends the sleep early, which callers expect.
+fn wait(fds: &mut [PollFd<'_>], timeout: Duration) {
+    let seconds = timeout.as_secs().try_into().unwrap_or(i64::MAX);
+    let timeout = Timespec {
+        tv_sec: seconds,
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    let _ = rustix::event::poll(fds, Some(&timeout));
 }
