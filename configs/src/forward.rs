@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::reader::{Fields, Key, Section};
+use crate::text::{self, MacAddress};
 
 /// What is done to a packet on its way to a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -56,12 +57,17 @@ impl fmt::Display for Forward {
 pub enum Tunnel {
     /// IP in IP, any of the four combinations of families.
     Ipip,
-    /// GRE without options (RFC 2784).
-    Gre,
+    /// GRE (RFC 2784).
+    Gre {
+        /// Whether the header has a checksum.
+        checksum: bool,
+    },
     /// GUE variant 1 or 0 as the family needs, over UDP.
     Gue {
         /// UDP destination port.
         port: u16,
+        /// Whether the outer UDP header has a checksum; over IPv6 it always has.
+        checksum: bool,
     },
     /// VXLAN (RFC 7348), over UDP.
     Vxlan {
@@ -69,6 +75,8 @@ pub enum Tunnel {
         port: u16,
         /// VXLAN network identifier, 24 bits.
         vni: u32,
+        /// MAC address of the servers' VXLAN interfaces: their kernels take TCP only when it is their own.
+        inner_mac: MacAddress,
     },
 }
 
@@ -76,11 +84,15 @@ impl fmt::Display for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ipip => f.write_str("ipip"),
-            Self::Gre => f.write_str("gre"),
-            Self::Gue { port } => write!(f, "gue port {port}"),
-            Self::Vxlan { port, vni } => write!(f, "vxlan port {port} vni {vni}"),
+            Self::Gre { checksum } => write!(f, "gre{}", checksummed(*checksum)),
+            Self::Gue { port, checksum } => write!(f, "gue port {port}{}", checksummed(*checksum)),
+            Self::Vxlan { port, vni, inner_mac } => write!(f, "vxlan port {port} vni {vni} to {inner_mac}"),
         }
     }
+}
+
+fn checksummed(checksum: bool) -> &'static str {
+    if checksum { " with checksum" } else { "" }
 }
 
 pub(crate) static TUNNEL_SECTION: Section = Section {
@@ -105,6 +117,18 @@ pub(crate) static TUNNEL_SECTION: Section = Section {
             default: None,
             meaning: "VXLAN network identifier, required for vxlan",
         },
+        Key {
+            name: "inner_mac",
+            kind: "a text",
+            default: None,
+            meaning: "MAC address of the servers' VXLAN interfaces, required for vxlan: their kernels take TCP only when it is their own, so give all of them the same (ip link set vxlan0 address 02:00:00:00:00:01)",
+        },
+        Key {
+            name: "checksum",
+            kind: "true or false",
+            default: Some("false"),
+            meaning: "gre, gue: whether the outer header has a checksum",
+        },
     ],
 };
 
@@ -126,33 +150,54 @@ pub(crate) fn read_tunnel(fields: &Fields<'_, '_>) -> Tunnel {
     let kind = fields.word("type", &words).unwrap_or(Type::Ipip);
     let port = fields.integer("port", 1..=65_535);
     let vni = fields.integer("vni", 0..=(1 << 24) - 1);
-    if port.is_some() && matches!(kind, Type::Ipip | Type::Gre) {
-        fields.context.error(
-            fields.span_of("port"),
-            "this tunnel has no port",
-            "leave `port` out, or use type \"gue\" or \"vxlan\"",
-        );
-    }
-    if vni.is_some() && kind != Type::Vxlan {
-        fields.context.error(
-            fields.span_of("vni"),
-            "only a VXLAN tunnel has a `vni`",
-            "leave `vni` out, or use type \"vxlan\"",
-        );
-    }
+    let inner_mac = fields.parsed("inner_mac", text::mac);
+    let checksum = fields.boolean("checksum");
+    let only = |key: &str, kinds: &[Type], help: &str| {
+        // `checksum = false` says what is so anyway.
+        let meant = fields.has(key) && (key != "checksum" || checksum == Some(true));
+        if meant && !kinds.contains(&kind) {
+            fields.context.error(
+                fields.span_of(key),
+                format!("this type of tunnel has no `{key}`"),
+                help,
+            );
+        }
+    };
+    only(
+        "port",
+        &[Type::Gue, Type::Vxlan],
+        "leave `port` out, or use type \"gue\" or \"vxlan\"",
+    );
+    only("vni", &[Type::Vxlan], "leave `vni` out, or use type \"vxlan\"");
+    only(
+        "inner_mac",
+        &[Type::Vxlan],
+        "leave `inner_mac` out, or use type \"vxlan\"",
+    );
+    only(
+        "checksum",
+        &[Type::Gre, Type::Gue],
+        "leave `checksum` out, or use type \"gre\" or \"gue\"",
+    );
+    let checksum = checksum.unwrap_or(false);
     match kind {
         Type::Ipip => Tunnel::Ipip,
-        Type::Gre => Tunnel::Gre,
+        Type::Gre => Tunnel::Gre { checksum },
         Type::Gue => Tunnel::Gue {
             port: port.unwrap_or(6080),
+            checksum,
         },
         Type::Vxlan => {
-            if !fields.has("vni") {
-                fields.missing("vni");
+            for key in ["vni", "inner_mac"] {
+                if !fields.has(key) {
+                    fields.missing(key);
+                }
             }
+            let inner_mac = inner_mac.map_or(MacAddress([0; 6]), |at| at.value);
             Tunnel::Vxlan {
                 port: port.unwrap_or(4789),
                 vni: vni.unwrap_or(0),
+                inner_mac,
             }
         }
     }

@@ -43,6 +43,6 @@ pub use reference::reference;
 pub use report::{Diagnostic, Report};
 pub use route::{Neighbor, NextHop, Route};
 pub use scheduler::{Scheduler, SchedulerFlag};
-pub use service::{NoServer, Protocol, Service};
+pub use service::{MssClamp, NoServer, Protocol, Service};
 pub use text::MacAddress;
 pub use timeouts::{TimeoutPreset, Timeouts};

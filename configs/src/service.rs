@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use toml::de::DeValue;
 
 use crate::backend::{self, Backend, Inherited};
 use crate::check::{self, Check};
@@ -27,6 +28,9 @@ pub struct Service {
     pub scheduler: Scheduler,
     /// Variations of the scheduler.
     pub scheduler_flags: Vec<SchedulerFlag>,
+    /// Slots of the table of [`Scheduler::Maglev`], 65537 or 655373; present exactly with that scheduler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maglev_slots: Option<u32>,
     /// How packets get to the backends, unless a backend says otherwise.
     pub forward: Forward,
     /// The outer packet of tunnelled backends, unless a backend says otherwise.
@@ -42,9 +46,9 @@ pub struct Service {
     pub local_addresses: Vec<IpAddr>,
     /// What a client gets when no backend can be used.
     pub no_server: NoServer,
-    /// Upper bound put on the MSS option of SYN packets, in bytes.
+    /// Upper bound put on the MSS option of SYN packets; `None`: not touched.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mss_clamp_bytes: Option<u16>,
+    pub mss_clamp_bytes: Option<MssClamp>,
     /// Switches under IPVS's names: those of `[ipvs]` with the service's own on top.
     pub ipvs: Ipvs,
     /// Timeouts: those of `[timeouts]` with the service's own on top.
@@ -87,6 +91,24 @@ pub enum NoServer {
     Reject,
 }
 
+/// Upper bound put on the MSS option of SYN packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MssClamp {
+    /// What the tunnel's path leaves.
+    Auto,
+    /// This many bytes.
+    Bytes(u16),
+}
+
+impl Serialize for MssClamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Bytes(bytes) => serializer.serialize_u16(*bytes),
+        }
+    }
+}
+
 pub(crate) static SECTION: Section = Section {
     header: "[[service]]",
     meaning: "What clients connect to, and how their flows are spread.",
@@ -126,6 +148,12 @@ pub(crate) static SECTION: Section = Section {
             kind: "a list of texts",
             default: Some("[]"),
             meaning: "sh-port, sh-fallback with sh; mh-port, mh-fallback with mh and maglev",
+        },
+        Key {
+            name: "maglev_slots",
+            kind: "65537 or 655373",
+            default: None,
+            meaning: "slots of the table of scheduler maglev; left out: 65537, which is enough for some hundred backends",
         },
         Key {
             name: "forward",
@@ -177,9 +205,9 @@ pub(crate) static SECTION: Section = Section {
         },
         Key {
             name: "mss_clamp_bytes",
-            kind: "a whole number of bytes from 536 to 9670",
+            kind: "a whole number of bytes from 536 to 9670, or \"auto\"",
             default: None,
-            meaning: "upper bound put on the MSS option of SYN packets; left out: not touched",
+            meaning: "upper bound put on the MSS option of SYN packets; auto: what the tunnel's path leaves; left out: not touched",
         },
         Key {
             name: "ipvs",
@@ -259,7 +287,8 @@ pub(crate) fn read(fields: &Fields<'_, '_>, base_ipvs: Ipvs, base_timeouts: Time
                 &[("drop", NoServer::Drop), ("reject", NoServer::Reject)],
             )
             .unwrap_or(NoServer::Drop),
-        mss_clamp_bytes: fields.integer("mss_clamp_bytes", 536..=9670),
+        maglev_slots: read_maglev_slots(fields, scheduler),
+        mss_clamp_bytes: read_mss_clamp(fields),
         ipvs: fields
             .table("ipvs", &ipvs::SECTION)
             .map_or(base_ipvs, |table| ipvs::read(&table, base_ipvs)),
@@ -338,6 +367,37 @@ fn read_flags(fields: &Fields<'_, '_>, scheduler: Scheduler) -> Vec<SchedulerFla
         }
     }
     flags.into_iter().map(|flag| flag.value).collect()
+}
+
+fn read_maglev_slots(fields: &Fields<'_, '_>, scheduler: Scheduler) -> Option<u32> {
+    let slots = fields.integer("maglev_slots", 65_537..=655_373).unwrap_or(65_537);
+    if !matches!(slots, 65_537 | 655_373) {
+        let message = format!("`maglev_slots` cannot be {slots}");
+        fields.context.error(
+            fields.span_of("maglev_slots"),
+            message,
+            "use one of the two primes 65537 and 655373",
+        );
+    }
+    if scheduler == Scheduler::Maglev {
+        return Some(slots);
+    }
+    if fields.has("maglev_slots") {
+        let message = format!("`maglev_slots` has no meaning for scheduler \"{scheduler}\"");
+        fields.context.error(
+            fields.span_of("maglev_slots"),
+            message,
+            "leave it out, or set scheduler = \"maglev\"",
+        );
+    }
+    None
+}
+
+fn read_mss_clamp(fields: &Fields<'_, '_>) -> Option<MssClamp> {
+    match fields.get("mss_clamp_bytes")?.get_ref() {
+        DeValue::String(_) => fields.word("mss_clamp_bytes", &[("auto", MssClamp::Auto)]),
+        _ => fields.integer("mss_clamp_bytes", 536..=9670).map(MssClamp::Bytes),
+    }
 }
 
 fn read_persistence_prefix(fields: &Fields<'_, '_>, ipv4: bool) -> u8 {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use weir_configs::{Config, Device, Forward, Scheduler, Timeouts, Tunnel};
+use weir_configs::{Config, Device, Forward, MacAddress, MssClamp, Scheduler, Timeouts, Tunnel};
 
 fn examples() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -57,15 +57,29 @@ fn tunnels_are_resolved_per_backend() {
     let config = example("tunnel.toml");
     let web = config.service("web").expect("web");
     assert_eq!(web.scheduler, Scheduler::Maglev);
-    assert_eq!(web.backends[0].tunnel, Some(Tunnel::Gue { port: 6080 }));
+    assert_eq!(
+        web.backends[0].tunnel,
+        Some(Tunnel::Gue {
+            port: 6080,
+            checksum: false
+        })
+    );
     assert_eq!(
         web.backends[2].tunnel,
-        Some(Tunnel::Vxlan { port: 4789, vni: 100 })
+        Some(Tunnel::Vxlan {
+            port: 4789,
+            vni: 100,
+            inner_mac: MacAddress([2, 0, 0, 0, 0, 0x64])
+        })
     );
     assert!(
         web.backends
             .iter()
             .all(|backend| backend.forward == Forward::Tunnel)
+    );
+    assert_eq!(
+        (web.maglev_slots, web.mss_clamp_bytes),
+        (Some(655_373), Some(MssClamp::Auto))
     );
     assert_eq!(config.routes[0].next_hops.len(), 2);
 }

@@ -32,12 +32,19 @@ pub(super) fn scheduler(service: &configs::Service) -> Scheduler {
         configs::Scheduler::Twos => SchedulerKind::Twos,
         configs::Scheduler::Maglev => SchedulerKind::Maglev,
     };
-    let has = |flags: [configs::SchedulerFlag; 2]| flags.iter().any(|flag| service.scheduler_flags.contains(flag));
+    let has =
+        |flags: [configs::SchedulerFlag; 2]| flags.iter().any(|flag| service.scheduler_flags.contains(flag));
     Scheduler {
         kind,
-        fallback: has([configs::SchedulerFlag::ShFallback, configs::SchedulerFlag::MhFallback]),
+        fallback: has([
+            configs::SchedulerFlag::ShFallback,
+            configs::SchedulerFlag::MhFallback,
+        ]),
         port: has([configs::SchedulerFlag::ShPort, configs::SchedulerFlag::MhPort]),
-        maglev_size: MaglevSize::Small,
+        maglev_size: match service.maglev_slots {
+            Some(655_373) => MaglevSize::Large,
+            Some(_) | None => MaglevSize::Small,
+        },
     }
 }
 
@@ -48,20 +55,27 @@ pub(super) fn forward(forward: configs::Forward, tunnel: Option<configs::Tunnel>
         configs::Forward::FullNat => Forward::FullNat,
         configs::Forward::Tunnel => Forward::Tunnel(match tunnel.unwrap_or(configs::Tunnel::Ipip) {
             configs::Tunnel::Ipip => Tunnel::Ipip,
-            configs::Tunnel::Gre => Tunnel::Gre {
-                checksum: TunnelChecksum::None,
+            configs::Tunnel::Gre { checksum } => Tunnel::Gre {
+                checksum: tunnel_checksum(checksum),
             },
-            configs::Tunnel::Gue { port } => Tunnel::Gue {
+            configs::Tunnel::Gue { port, checksum } => Tunnel::Gue {
                 port,
-                checksum: TunnelChecksum::None,
+                checksum: tunnel_checksum(checksum),
             },
-            // The file does not name the server's inner MAC; every VXLAN device takes the broadcast one.
-            configs::Tunnel::Vxlan { port, vni } => Tunnel::Vxlan {
+            configs::Tunnel::Vxlan { port, vni, inner_mac } => Tunnel::Vxlan {
                 port,
                 vni,
-                inner_mac: [0xff; 6],
+                inner_mac: inner_mac.0,
             },
         }),
+    }
+}
+
+fn tunnel_checksum(wanted: bool) -> TunnelChecksum {
+    if wanted {
+        TunnelChecksum::Full
+    } else {
+        TunnelChecksum::None
     }
 }
 
@@ -73,7 +87,11 @@ pub(super) fn persistence(service: &configs::Service) -> Option<Persistence> {
 }
 
 pub(super) fn mss_clamp(service: &configs::Service) -> MssClamp {
-    service.mss_clamp_bytes.map_or(MssClamp::Off, MssClamp::Fixed)
+    match service.mss_clamp_bytes {
+        None => MssClamp::Off,
+        Some(configs::MssClamp::Auto) => MssClamp::Auto,
+        Some(configs::MssClamp::Bytes(bytes)) => MssClamp::Fixed(bytes),
+    }
 }
 
 pub(super) fn no_server(no_server: configs::NoServer) -> NoServerReply {
@@ -123,6 +141,8 @@ pub(super) fn timeouts(timeouts: &configs::Timeouts) -> Timeouts {
 /// A number for a service of several addresses, from its name (FNV-1a), so that it stays when other services come and
 /// go. Two names may share it once in four thousand million; [`super::desired`] then takes the next free one.
 pub(super) fn group_number(name: &str) -> NonZeroU32 {
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
     NonZeroU32::new(hash).unwrap_or(NonZeroU32::MIN)
 }
