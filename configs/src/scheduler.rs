@@ -96,9 +96,9 @@ pub enum SchedulerFlag {
     ShPort,
     /// `sh`: take another backend when the one of the hash cannot be used.
     ShFallback,
-    /// `mh`, `maglev`: hash the client's port too.
+    /// `mh`: hash the client's port too.
     MhPort,
-    /// `mh`, `maglev`: take another backend when the one of the hash cannot be used.
+    /// `mh`: take another backend when the one of the hash cannot be used.
     MhFallback,
 }
 
@@ -119,7 +119,7 @@ impl SchedulerFlag {
     pub(crate) fn fits(self, scheduler: Scheduler) -> bool {
         match self {
             Self::ShPort | Self::ShFallback => scheduler == Scheduler::Sh,
-            Self::MhPort | Self::MhFallback => matches!(scheduler, Scheduler::Mh | Scheduler::Maglev),
+            Self::MhPort | Self::MhFallback => scheduler == Scheduler::Mh,
         }
     }
 }

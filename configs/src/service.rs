@@ -141,13 +141,13 @@ pub(crate) static SECTION: Section = Section {
             name: "scheduler",
             kind: "a text",
             default: Some("\"wlc\""),
-            meaning: "rr, wrr, lc, wlc, sed, nq, dh, sh, mh, lblc, lblcr, fo, ovf, twos as in IPVS, or maglev",
+            meaning: "rr, wrr, lc, wlc, sed, nq, dh, sh, mh, lblc, lblcr, fo, ovf, twos as in IPVS, or maglev, which hashes both ends of a flow (with persistence: the client's address) and takes another backend when the hashed one cannot be used",
         },
         Key {
             name: "scheduler_flags",
             kind: "a list of texts",
             default: Some("[]"),
-            meaning: "sh-port, sh-fallback with sh; mh-port, mh-fallback with mh and maglev",
+            meaning: "sh-port, sh-fallback with sh; mh-port, mh-fallback with mh: hash the client's port too, take another backend when the hashed one cannot be used",
         },
         Key {
             name: "maglev_slots",
@@ -362,7 +362,7 @@ fn read_flags(fields: &Fields<'_, '_>, scheduler: Scheduler) -> Vec<SchedulerFla
             fields.context.error(
                 flag.span.clone(),
                 message,
-                "sh-port and sh-fallback go with sh; mh-port and mh-fallback with mh and maglev",
+                "sh-port and sh-fallback go with sh; mh-port and mh-fallback with mh; the others have no flags",
             );
         }
     }

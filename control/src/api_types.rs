@@ -18,8 +18,10 @@
 //! | `GET /v1/config` | [`RunningConfig`] |
 //! | `POST /v1/config/check`, `diff`, `apply` with [`ConfigRequest`] | [`ConfigResult`] |
 //!
-//! What is refused is answered with [`ApiError`]: 400 malformed, 404 no such thing, 409 refused, 422 configuration invalid, 503 data plane
-//! not connected.
+//! `apply` takes `?confirm=true` for a change that removes more than half of the virtual addresses or backends.
+//!
+//! What is refused is answered with [`ApiError`]: 400 malformed, 404 no such thing, 409 refused, 503 data plane not connected. An invalid
+//! configuration is 422 with a [`ConfigResult`] that has the faults.
 
 use serde::{Deserialize, Serialize};
 use weir_configs::{Change, Diagnostic};

@@ -313,6 +313,23 @@ fn apply_sends_the_text_and_reports_the_generation() {
 }
 
 #[test]
+fn a_confirmation_is_sent() {
+    let file = configs("examples/dr.toml");
+    let refusal =
+        r#"{"schema":"weir.error/1","error":"not applied without confirmation","help":"add --confirm"}"#;
+    let (output, request) = Daemon::answering("409 Conflict", refusal).run(&["config", "apply", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(request.starts_with("POST /v1/config/apply HTTP/1.1"), "{request}");
+    assert!(text(&output.stderr).contains("add --confirm"));
+    let (_, request) =
+        Daemon::answering("409 Conflict", refusal).run(&["config", "apply", "--confirm", &file]);
+    assert!(
+        request.starts_with("POST /v1/config/apply?confirm=true HTTP/1.1"),
+        "{request}"
+    );
+}
+
+#[test]
 fn a_configuration_the_daemon_finds_invalid_is_4() {
     let fault = json!({"file": "weir.toml", "line": 3, "column": 1, "message": "m", "help": "h", "rendered": "error: m at weir.toml:3:1"});
     let body = json!({"schema": "weir.config-result/1", "file": "weir.toml", "valid": false, "applied": false, "diagnostics": [fault]});

@@ -216,6 +216,9 @@ pub enum ConfigCommand {
         /// The file.
         #[arg(default_value = CONFIG_DEFAULT, value_hint = ValueHint::FilePath)]
         file: PathBuf,
+        /// Also when it removes more than half of the virtual addresses or backends.
+        #[arg(long)]
+        confirm: bool,
     },
     /// Show the running configuration with every default.
     Show,

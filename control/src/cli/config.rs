@@ -27,7 +27,10 @@ pub(super) fn run(
             tell(&offline(newer, changes), json, false)
         }
         ConfigCommand::Diff { file, newer: None } => send(file, "/v1/config/diff", json, &client()?),
-        ConfigCommand::Apply { file } => send(file, "/v1/config/apply", json, &client()?),
+        ConfigCommand::Apply { file, confirm: false } => send(file, "/v1/config/apply", json, &client()?),
+        ConfigCommand::Apply { file, confirm: true } => {
+            send(file, "/v1/config/apply?confirm=true", json, &client()?)
+        }
         ConfigCommand::Show => show(json, &client()?),
         ConfigCommand::Reference => print(&weir_configs::reference()),
     }
@@ -86,7 +89,7 @@ fn send(file: &Path, path: &str, json: bool, client: &Client) -> Result<(), Fail
     if json {
         print_json(&answer, false)
     } else {
-        tell(&result, false, path.ends_with("apply"))
+        tell(&result, false, path.contains("/apply"))
     }
 }
 
