@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bfd;
 pub mod health;
 pub mod neighbor;
+pub mod sim;
 pub mod time;
+pub mod vrrp;

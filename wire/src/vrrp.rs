@@ -133,7 +133,7 @@ impl Interval {
         };
         let nanos = duration.as_nanos();
         let units = nanos / unit_nanos;
-        if nanos % unit_nanos != 0 || units == 0 || units > max {
+        if !nanos.is_multiple_of(unit_nanos) || units == 0 || units > max {
             return None;
         }
         Some(match version {
