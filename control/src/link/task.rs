@@ -19,8 +19,6 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(2);
 /// Queries that may be under way.
 const QUERIES_MAX: usize = 256;
 
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
 type Reply = oneshot::Sender<Result<Response, QueryError>>;
 
 /// The daemon has gone: there is nobody to work for.
@@ -129,13 +127,14 @@ impl Task {
         let mut queries = HashMap::new();
         loop {
             tokio::select! {
-                ready = bell.ready(Interest::READABLE) => {
+                ready = bell.readable() => {
                     ready.map_err(lost)?;
-                    self.serve(&mut end, &mut queries, &bell, Interest::READABLE).await?;
+                    self.serve(&mut end, &mut queries, &bell).await?;
                 }
-                ready = socket.ready(BOTH) => {
+                // Requests are short and are read at once; what the socket would not take goes with the next wake-up.
+                ready = socket.readable() => {
                     ready.map_err(lost)?;
-                    self.serve(&mut end, &mut queries, &socket, BOTH).await?;
+                    self.serve(&mut end, &mut queries, &socket).await?;
                 }
                 order = self.orders.recv() => match order {
                     None => return Err(Ended::Orphaned),
@@ -155,10 +154,9 @@ impl Task {
         end: &mut ControlEnd,
         queries: &mut HashMap<u64, Reply>,
         woken_by: &UnixStream,
-        interest: Interest,
     ) -> Result<(), Ended> {
         loop {
-            let more = woken_by.try_io(interest, || {
+            let more = woken_by.try_io(Interest::READABLE, || {
                 end.poll();
                 if end.has_more() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
             });
