@@ -47,7 +47,12 @@ impl Config {
     /// The configuration as a TOML file with every default written out; it loads as the same configuration.
     pub fn to_toml(&self) -> String {
         // Serialising plain structs, strings and numbers cannot fail.
-        toml::to_string(self).unwrap_or_default()
+        let text = toml::to_string(self).unwrap_or_default();
+        // Sections that are not there come first, as empty lists.
+        match text.find("\n[") {
+            Some(end) if !text.starts_with('[') => text[end + 1..].to_owned(),
+            _ => text,
+        }
     }
 
     /// The port of that name.

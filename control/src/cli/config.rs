@@ -115,7 +115,7 @@ pub(super) fn view(result: &ConfigResult, applying: bool) -> String {
         let restart = result.changes.iter().any(|change| change.needs_restart);
         text += &match (result.applied, result.generation) {
             (true, Some(generation)) => format!("applied as generation {generation}\n"),
-            (true, None) => "applied\n".to_owned(),
+            (true, None) => "applied; the data plane gets it as soon as it is connected\n".to_owned(),
             (false, _) => "not applied\n".to_owned(),
         };
         if result.applied && restart {
