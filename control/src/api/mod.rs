@@ -2,9 +2,11 @@
 //!
 //! - [`routes`]: paths and methods; each handler asks the daemon for a snapshot, and the dataplane where it must.
 //! - [`views`]: from a snapshot to the answer; pure.
+//! - [`metrics`]: the same for Prometheus.
 //! - [`socket`]: the socket file, its mode and its group.
 
 mod error;
+mod metrics;
 mod rfc3339;
 mod routes;
 mod socket;
@@ -24,3 +26,6 @@ pub async fn serve(
     let listener = socket.listener()?;
     axum::serve(listener, router(requests)).with_graceful_shutdown(stop).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Paths and methods. A handler asks the daemon for a snapshot, the dataplane where it must, and [`views`] for the answer.
 
 use super::error::Refusal;
+use super::metrics;
 use super::views::{self, queries};
 use crate::api_types as types;
 use crate::daemon::view::View;
@@ -8,6 +9,7 @@ use crate::daemon::{Applied, Patch, Proposal, Refused, Request, Requests};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -32,6 +34,7 @@ pub fn router(requests: Requests) -> Router {
         .route("/v1/flows", get(flows))
         .route("/v1/explain", get(explain))
         .route("/v1/config", get(async |State(daemon): State<Requests>| show(daemon, views::config).await))
+        .route("/metrics", get(scrape))
         .route("/v1/config/check", post(check))
         .route("/v1/config/diff", post(diff))
         .route("/v1/config/apply", post(apply))
@@ -52,6 +55,10 @@ async fn ask<T>(daemon: &Requests, request: impl FnOnce(oneshot::Sender<T>) -> R
 async fn show<T>(daemon: Requests, view: impl FnOnce(&View) -> T) -> Answer<T> {
     let snapshot = ask(&daemon, Request::View).await?;
     Ok(Json(view(&snapshot)))
+}
+
+async fn scrape(State(daemon): State<Requests>) -> Result<Response, Refusal> {
+    Ok(metrics::answer(ask(&daemon, Request::View).await?))
 }
 
 async fn drops(State(daemon): State<Requests>) -> Answer<types::Drops> {

@@ -228,3 +228,6 @@ impl Daemon {
         format!("{services} services, {down} of {checked} checks down; {dataplane}")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,20 +4,21 @@ use crate::api_types::Traffic;
 use crate::link::Session;
 use crate::publish::{backend_key, service_key};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use weir_configs::{Backend, Service};
 use weir_rings::counters::LoadCounts;
 use weir_rings::message::{BackendKey, ServiceKey};
 
 /// A copy of the counters of every service and backend.
 #[derive(Debug, Default)]
-pub(super) struct Loads {
+pub(in super::super) struct Loads {
     services: HashMap<ServiceKey, LoadCounts>,
     backends: HashMap<(ServiceKey, BackendKey), LoadCounts>,
 }
 
 impl Loads {
     /// Copies the counters; all zero without a dataplane.
-    pub(super) fn read(session: Option<&Session>) -> Self {
+    pub(in super::super) fn read(session: Option<&Session>) -> Self {
         let Some(session) = session else { return Self::default() };
         let counters = &session.counters;
         let services: Vec<_> = counters.service_slots().collect();
@@ -33,12 +34,17 @@ impl Loads {
     }
 
     /// The sum over the service's addresses.
-    pub(super) fn service(&self, service: &Service) -> Traffic {
+    pub(in super::super) fn service(&self, service: &Service) -> Traffic {
         sum(keys(service).filter_map(|key| self.services.get(&key)))
     }
 
+    /// The backend's share at one address of its service.
+    pub(in super::super) fn backend_at(&self, service: &Service, address: SocketAddr, backend: &Backend) -> Traffic {
+        sum(self.backends.get(&(service_key(service, address), backend_key(backend))).into_iter())
+    }
+
     /// The backend's share, over all addresses of its service.
-    pub(super) fn backend(&self, service: &Service, backend: &Backend) -> Traffic {
+    pub(in super::super) fn backend(&self, service: &Service, backend: &Backend) -> Traffic {
         let backend = backend_key(backend);
         sum(keys(service).filter_map(|key| self.backends.get(&(key, backend))))
     }

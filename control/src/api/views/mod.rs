@@ -1,6 +1,6 @@
 //! From a snapshot to the answers: pure, and in the order of the configuration.
 
-mod load;
+pub(super) mod load;
 pub(super) mod queries;
 
 use super::error::Refusal;
@@ -178,7 +178,7 @@ pub(super) fn drops(view: &View) -> Result<types::Drops, Refusal> {
 }
 
 /// Packets by verdict, of one worker or of all.
-fn totals(session: &Session, worker: Option<u16>) -> types::PacketTotals {
+pub(super) fn totals(session: &Session, worker: Option<u16>) -> types::PacketTotals {
     let row: WorkerCounts = match worker {
         Some(worker) => session.counters.worker(worker).unwrap_or_default(),
         None => session.counters.worker_total(),
