@@ -8,7 +8,10 @@
 
 mod answer;
 pub mod bucket;
+#[cfg(feature = "dpdk")]
+pub mod daemon;
 pub mod egress;
+pub mod explain;
 pub mod family;
 pub mod flow;
 mod forward;

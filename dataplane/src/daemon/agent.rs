@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use tracing::{info, warn};
 use weir_rings::link::{DataplaneEnd, Input};
 use weir_rings::message::{self, Event, PortId};
-use weir_rings::query::Request;
+use weir_rings::query::{Request, RouteRow};
 use weir_rings::snapshot::Publisher;
 use weir_rings::transaction::Transaction;
 use weir_wire::MacAddr;
@@ -78,7 +78,8 @@ impl Agent {
                 return;
             }
         }
-        match self.builder.commit(generation, self.generation_passed()) {
+        let passed = self.generation_passed();
+        match self.builder.commit(generation, passed) {
             Ok(published) => {
                 self.publisher.publish(published.snapshot);
                 self.end.published(
@@ -119,6 +120,11 @@ impl Agent {
     /// The tables in force.
     pub fn snapshot(&self) -> &Snapshot {
         self.publisher.current()
+    }
+
+    /// The routes in force.
+    pub fn route_rows(&self) -> Vec<RouteRow> {
+        self.builder.route_rows()
     }
 
     /// Next hops the neighbour machine should care for, or no longer.

@@ -307,7 +307,7 @@ impl MainThread {
     fn ask(&mut self, now: Instant, question: super::agent::Question) {
         let Self { queries, agent, neighbors, ends, .. } = self;
         let view = super::queries::View {
-            snapshot: agent.snapshot(),
+            agent,
             neighbors,
             ports: &self.ports,
             devices: &self.devices,

@@ -28,7 +28,8 @@ use super::ports::{OpenPort, open_all};
 use super::wakeup::Bedside;
 use super::worker::{HostTap, Parts, Worker};
 use crate::egress::EgressTable;
-use crate::flow;
+use crate::family::{V4, V6};
+use crate::flow::Table;
 use crate::hash::Seed;
 use crate::path::Path;
 use crate::shared::{Settings, Shared, reason_names};
@@ -95,7 +96,7 @@ fn weir_group() -> Option<u32> {
 
 fn say_memory(plan: &Plan, settings: &Dataplane) {
     let flows = flow_limits(settings);
-    let per_worker = flow::bytes_v4(flows.0) + flow::bytes_v6(flows.1);
+    let per_worker = Table::<V4>::bytes_for(flows.0) + Table::<V6>::bytes_for(flows.1);
     info!(
         pages = match plan.memory {
             Memory::HugePages => "huge pages",

@@ -365,7 +365,7 @@ impl Worker {
     /// Empties every buffer into its queue, and wakes whoever was handed something.
     fn flush(&mut self) {
         let path = &self.parts.path;
-        for (port, way) in (0u8..).map(PortId).zip(&mut self.parts.ways) {
+        for (port, way) in (0u16..).map(PortId).zip(&mut self.parts.ways) {
             if let Way::Queue(buffer) = way {
                 count_sent(path, port, buffer.flush_forwarded());
                 count_originated(path, port, buffer.flush_originated());
@@ -448,7 +448,7 @@ fn count_sent(path: &Path, port: PortId, sent: Sent) {
 }
 
 fn count_originated(path: &Path, port: PortId, sent: Sent) {
-    if let Some(line) = path.counters().port(weir_rings::message::PortId(u16::from(port.0))) {
+    if let Some(line) = path.counters().port(port) {
         line.host_tx_packets().add(sent.packets);
     }
     if sent.refused > 0 {
@@ -457,7 +457,7 @@ fn count_originated(path: &Path, port: PortId, sent: Sent) {
 }
 
 fn count_refused(path: &Path, port: PortId, packets: u64) {
-    if let Some(line) = path.counters().port(weir_rings::message::PortId(u16::from(port.0))) {
+    if let Some(line) = path.counters().port(port) {
         line.tx_dropped().add(packets);
     }
 }

@@ -15,6 +15,7 @@ mod create;
 mod decide;
 mod expire;
 mod fragment;
+mod inspect;
 mod lane;
 mod local;
 mod lookup;

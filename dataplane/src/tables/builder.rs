@@ -5,6 +5,7 @@
 //! Changes of routes and of FULLNAT pools, which are rare, walk over every server or every FULLNAT service.
 
 mod build;
+mod listing;
 mod routes;
 
 use core::net::IpAddr;

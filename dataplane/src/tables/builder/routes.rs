@@ -61,7 +61,7 @@ impl Builder {
         vec![out; usize::from(gateway.weight.max(1))]
     }
 
-    fn port_holding(&self, address: IpAddr) -> Option<PortId> {
+    pub(super) fn port_holding(&self, address: IpAddr) -> Option<PortId> {
         let holds = |(own, len): &(IpAddr, u8)| Prefix::containing(*own, *len).is_ok_and(|prefix| prefix.contains(address));
         (0u16..).zip(self.ports.iter()).find(|(_, port)| port.addresses.iter().any(holds)).map(|(id, _)| PortId(id))
     }
