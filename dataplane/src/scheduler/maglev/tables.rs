@@ -1,12 +1,13 @@
 //! Maglev tables shared between services: fifty services over one pool build one table.
 
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use weir_rings::message::MaglevSize;
 
-use super::super::{Server, gcd_of};
+use super::super::{Server, gcd_of, hash};
 use super::build::{Member, Table, build};
 
 /// The tables in use, kept by whoever builds the schedulers. Holds no table alive by itself.
@@ -18,10 +19,23 @@ pub struct Tables {
 }
 
 /// All that a table depends on: servers in order, weights without their common divisor.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 struct Key {
     size: MaglevSize,
     members: Box<[(IpAddr, u16, u32)]>,
+}
+
+/// In whole words: a thousand members hash in a few microseconds.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.size.hash(hasher);
+        for &(address, port, weight) in &self.members {
+            let [high, low] = hash::words(address);
+            hasher.write_u64(high);
+            hasher.write_u64(low);
+            hasher.write_u64(u64::from(port) << 32 | u64::from(weight));
+        }
+    }
 }
 
 impl Tables {
