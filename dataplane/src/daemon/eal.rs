@@ -184,7 +184,8 @@ fn devices(ports: &[Port]) -> Vec<String> {
         let text = if driver_arguments.is_empty() { name } else { format!("{name},{driver_arguments}") };
         match port.device {
             Device::Pci { .. } => arguments.extend(["-a".to_owned(), text]),
-            Device::AfXdp { .. }
+            Device::Vf { .. }
+            | Device::AfXdp { .. }
             | Device::AfPacket { .. }
             | Device::Tap { .. }
             | Device::Memif { .. }

@@ -11,13 +11,14 @@ use tracing::{error, info, warn};
 use weir_dpdk::{Lcore, Link, Mempool, Port};
 use weir_proto::time::Instant;
 use weir_rings::counters::CountersReader;
-use weir_rings::message::{Event, PortId, Text};
+use weir_rings::message::{Event, NeighborKey, NeighborState, PortId, Text, VlanId};
 
-use super::agent::{Agent, Announcement};
+use super::agent::{Agent, Announcement, Question};
 use super::clock::Clock;
 use super::mesh::{MainEnds, Outbox, ToMain, ToWorker};
 use super::neighbors::{Effect, Neighbors};
-use super::queries::Queries;
+use super::queries::{Queries, View};
+use super::watch::Watch;
 
 /// The longest sleep: signals, links and workers are looked at this often.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
@@ -90,6 +91,7 @@ pub struct MainThread {
     links_due: Instant,
     announced_generation: u64,
     queries: Queries,
+    watch: Watch,
 }
 
 impl MainThread {
@@ -121,6 +123,7 @@ impl MainThread {
             // No transaction has this number: own addresses are told at the first turn.
             announced_generation: u64::MAX,
             queries: Queries::default(),
+            watch: Watch::default(),
         }
     }
 
@@ -136,6 +139,7 @@ impl MainThread {
                 self.look_at_workers();
                 self.look_at_links(now);
                 self.agent.reclaim();
+                self.look_at_counters();
             }
             self.ends.outboxes.iter_mut().for_each(Outbox::flush);
             self.sleep(now);
@@ -206,6 +210,11 @@ impl MainThread {
                 self.agent.want_hop(hop);
                 self.neighbors.wanted(now, &hop);
             }
+            ToMain::Explained(id, explanation) => {
+                if let Some((id, response)) = self.queries.explained(id, *explanation) {
+                    self.answer(id, response);
+                }
+            }
             ToMain::Flows(answer) => {
                 if let Some((id, response)) = self.queries.flows_arrived(*answer, self.agent.snapshot()) {
                     self.answer(id, response);
@@ -229,6 +238,15 @@ impl MainThread {
             Effect::Send(port, frame) => self.send(port, &frame),
             Effect::Learned(hop, mac) => {
                 self.agent.learned(&hop, mac);
+                self.agent.tell(&Event::NeighborChanged {
+                    neighbor: NeighborKey {
+                        address: hop.address,
+                        port: Some(hop.port),
+                        vlan: VlanId::new(hop.vlan),
+                    },
+                    state: if mac.is_some() { NeighborState::Reachable } else { NeighborState::Failed },
+                    mac: mac.map(|mac| mac.0),
+                });
                 if mac.is_none() {
                     self.agent.drop_hop(&hop);
                 }
@@ -239,7 +257,7 @@ impl MainThread {
                     address: hop.address,
                     mac: mac.0,
                     port: hop.port,
-                    vlan: weir_rings::message::VlanId::new(hop.vlan),
+                    vlan: VlanId::new(hop.vlan),
                 });
             }
         }
@@ -264,6 +282,13 @@ impl MainThread {
             error!(worker = number, %panic, "a worker has ended; the others go on, its queues are no longer polled");
             worker.panic = Some(panic.message.clone());
             self.agent.tell(&Event::WorkerPanicked { worker: number, message: Text::new(panic.message) });
+        }
+    }
+
+    fn look_at_counters(&mut self) {
+        let flows_max = self.workers.first().map_or(0, |worker| worker.flows_max);
+        for event in self.watch.look(self.agent.snapshot(), &self.counters, flows_max) {
+            self.agent.tell(&event);
         }
     }
 
@@ -304,9 +329,9 @@ impl MainThread {
         });
     }
 
-    fn ask(&mut self, now: Instant, question: super::agent::Question) {
+    fn ask(&mut self, now: Instant, question: Question) {
         let Self { queries, agent, neighbors, ends, .. } = self;
-        let view = super::queries::View {
+        let view = View {
             agent,
             neighbors,
             ports: &self.ports,

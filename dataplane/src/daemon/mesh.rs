@@ -5,9 +5,10 @@ use std::io;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 use weir_dpdk::Mbuf;
-use weir_rings::query::FlowFilter;
+use weir_rings::query::{Explanation, FlowFilter, Step};
 
 use super::wakeup::Doorbell;
+use crate::explain::Question;
 use crate::note::Note;
 use crate::path::FlowInfo;
 use crate::tables::HopKey;
@@ -29,6 +30,8 @@ pub enum ToWorker {
     ToHost(PortId, Mbuf),
     /// News about flows that two workers know of.
     Note(Note),
+    /// Says what would happen to a packet; passed on to the worker it belongs to.
+    Explain(Box<Riddle>),
     /// Lists flows into the vector it brings along, for the main thread.
     ListFlows(Box<FlowQuestion>),
 }
@@ -40,8 +43,21 @@ pub enum ToMain {
     Punted(PuntReason, PortId, Mbuf),
     /// A next hop to resolve.
     Wanted(HopKey),
+    /// The answer to [`ToWorker::Explain`], with the query's number.
+    Explained(u64, Box<Explanation>),
     /// The answer to [`ToWorker::ListFlows`].
     Flows(Box<FlowQuestion>),
+}
+
+/// A packet to explain.
+#[derive(Debug)]
+pub struct Riddle {
+    /// The query it belongs to.
+    pub id: u64,
+    /// The packet.
+    pub question: Question,
+    /// What the workers said that it does not belong to.
+    pub told: Vec<Step>,
 }
 
 /// Which flows of a worker, and room for them; nothing is allocated where packets are forwarded.

@@ -18,7 +18,9 @@ pub mod neighbors;
 pub mod ports;
 pub mod queries;
 mod start;
+pub mod vf;
 pub mod wakeup;
+pub mod watch;
 pub mod worker;
 
 pub use start::run;

@@ -9,13 +9,14 @@ use weir_proto::time::Instant;
 use weir_rings::counters::CountersReader;
 use weir_rings::message::{ForwardMode, NeighborState, PortId, Protocol, VlanId};
 use weir_rings::query::{
-    FlowFilter, FlowRow, NeighborRow, PortRow, ROWS_MAX, Request, Response, WorkerRow,
+    Explanation, FlowFilter, FlowRow, NeighborRow, PortRow, ROWS_MAX, Request, Response, WorkerRow,
 };
 
 use super::agent::Agent;
 use super::main_thread::{Devices, PortFacts, WorkerHandle};
-use super::mesh::{FlowQuestion, Outbox, ToWorker};
+use super::mesh::{FlowQuestion, Outbox, Riddle, ToWorker};
 use super::neighbors::Neighbors;
+use crate::explain::Question;
 use crate::path::FlowInfo;
 use crate::tables::Snapshot;
 
@@ -40,10 +41,12 @@ pub struct View<'a> {
     pub counters: &'a CountersReader,
 }
 
-/// Listings of flows under way.
+/// Questions that workers are answering.
 #[derive(Debug, Default)]
 pub struct Queries {
     listings: HashMap<u64, Listing>,
+    /// Explanations under way, with their deadlines.
+    riddles: HashMap<u64, Instant>,
 }
 
 #[derive(Debug)]
@@ -72,7 +75,10 @@ impl Queries {
             Request::Routes => Some(Ok(Response::Routes(view.agent.route_rows()))),
             Request::Ports => Some(ports(view).map(Response::Ports)),
             Request::Workers => Some(Ok(Response::Workers(workers(view)))),
-            Request::Explain { .. } => Some(Err("not here yet".to_owned())),
+            Request::Explain { protocol, source, destination, port } => {
+                let question = Question { protocol, source, destination, port };
+                self.explain(now, id, question, view, outboxes)
+            }
         }
     }
 
@@ -118,6 +124,32 @@ impl Queries {
         None
     }
 
+    fn explain(
+        &mut self,
+        now: Instant,
+        id: u64,
+        question: Question,
+        view: &View<'_>,
+        outboxes: &mut [Outbox<ToWorker>],
+    ) -> Option<Answer> {
+        let port = question.port.unwrap_or(PortId(0));
+        let Some(facts) = view.ports.get(usize::from(port.0)) else {
+            return Some(Err(format!("there is no port {}; weirctl port lists them", port.0)));
+        };
+        let riddle = Riddle { id, question, told: Vec::new() };
+        if outboxes[facts.owner].push(ToWorker::Explain(Box::new(riddle))).is_err() {
+            return Some(Err("the worker's queue is full; ask again".to_owned()));
+        }
+        self.riddles.insert(id, now + PATIENCE);
+        None
+    }
+
+    /// A worker has explained a packet.
+    pub fn explained(&mut self, id: u64, explanation: Explanation) -> Option<(u64, Answer)> {
+        self.riddles.remove(&id)?;
+        Some((id, Ok(Response::Explain(explanation))))
+    }
+
     /// A worker has listed its flows. The answer, when it was the last one.
     pub fn flows_arrived(&mut self, answer: FlowQuestion, snapshot: &Snapshot) -> Option<(u64, Answer)> {
         let listing = self.listings.get_mut(&answer.id)?;
@@ -133,11 +165,12 @@ impl Queries {
         Some((answer.id, Ok(Response::Flows { rows: listing.rows, more: listing.more })))
     }
 
-    /// Listings that workers did not complete in time.
+    /// Questions that workers did not answer in time.
     pub fn timed_out(&mut self, now: Instant) -> Vec<(u64, Answer)> {
-        let late = self.listings.extract_if(|_, listing| listing.deadline <= now);
-        let error = || Err("a worker did not list its flows in time; is it running? see weirctl worker".to_owned());
-        late.map(|(id, _)| (id, error())).collect()
+        let listings = self.listings.extract_if(|_, listing| listing.deadline <= now).map(|(id, _)| id);
+        let riddles = self.riddles.extract_if(|_, deadline| *deadline <= now).map(|(id, _)| id);
+        let error = || Err("a worker did not answer in time; is it running? see weirctl worker".to_owned());
+        listings.chain(riddles).map(|id| (id, error())).collect()
     }
 }
 

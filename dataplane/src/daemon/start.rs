@@ -25,6 +25,7 @@ use super::main_thread::{MainThread, PortFacts, WorkerHandle};
 use super::mesh::{WorkerEnds, mesh};
 use super::neighbors::Neighbors;
 use super::ports::{OpenPort, open_all};
+use super::vf;
 use super::wakeup::Bedside;
 use super::worker::{HostTap, Parts, Worker};
 use crate::egress::EgressTable;
@@ -44,7 +45,8 @@ pub fn run(config: &Config, eal_arguments: &[String]) -> Result<(), Failure> {
         signal_hook::flag::register(signal, stop.clone()).map_err(Failure::system("installing a signal handler"))?;
     }
     let settings = &config.dataplane;
-    let plan = plan(settings, &config.ports, Machine::read(), eal_arguments)?;
+    let port_settings = vf::resolve(std::path::Path::new("/sys"), &config.ports)?;
+    let plan = plan(settings, &port_settings, Machine::read(), eal_arguments)?;
     say_memory(&plan, settings);
     let eal = Eal::init(&plan.arguments)?;
     let pool = Mempool::new(
@@ -53,7 +55,7 @@ pub fn run(config: &Config, eal_arguments: &[String]) -> Result<(), Failure> {
         MempoolConfig { mbufs: plan.mbufs, buffer_bytes: plan.data_room_bytes, ..MempoolConfig::default() },
     )?;
     let workers = settings.workers.len();
-    let mut ports = open_all(&eal, &pool, &config.ports, worker_count(workers))?;
+    let mut ports = open_all(&eal, &pool, &port_settings, worker_count(workers))?;
 
     let clock = Clock::start();
     let tables = Tables::new(settings, &ports, workers)?;

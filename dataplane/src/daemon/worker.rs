@@ -10,11 +10,12 @@ use std::time::Duration;
 use rtrb::PopError;
 use weir_dpdk::{Burst, Mbuf, RxQueue, TxQueue};
 use weir_proto::time::Instant;
+use weir_rings::query::Step;
 
 use super::clock::Clock;
 use super::egress::{Sent, Way, send};
 use super::idle::{Idle, Pause};
-use super::mesh::{FlowQuestion, Outbox, ToMain, ToWorker, WorkerEnds};
+use super::mesh::{FlowQuestion, Outbox, Riddle, ToMain, ToWorker, WorkerEnds};
 use super::queries::matches;
 use super::wakeup::Bedside;
 use crate::path::Path;
@@ -314,6 +315,7 @@ impl Worker {
             ToWorker::Originate(port, packet) => self.originate(port, packet),
             ToWorker::ToHost(port, packet) => self.to_tap(port, None, packet),
             ToWorker::Note(note) => self.parts.path.deliver(now, note),
+            ToWorker::Explain(riddle) => self.explain(now, riddle),
             ToWorker::ListFlows(question) => self.question = Some(question),
         }
     }
@@ -376,6 +378,19 @@ impl Worker {
         }
     }
 
+    /// Answers, or passes the question to the worker the packet belongs to. Nothing is lost with it: the query times out.
+    fn explain(&mut self, now: Instant, mut riddle: Box<Riddle>) {
+        let mut explanation = self.parts.path.explain(now, &riddle.question);
+        riddle.told.append(&mut explanation.steps);
+        let owner = steered_to(&explanation.verdict, &riddle.told);
+        if let Some(outbox) = owner.and_then(|owner| self.parts.ends.outboxes.get_mut(owner)?.as_mut()) {
+            let _ = outbox.push(ToWorker::Explain(riddle));
+            return;
+        }
+        explanation.steps = riddle.told;
+        let _ = self.parts.ends.to_main.push(ToMain::Explained(riddle.id, Box::new(explanation)));
+    }
+
     /// A slice of the flow tables, so that a listing never holds packets up.
     fn list_flows(&mut self, now: Instant) -> bool {
         let Some(mut question) = self.question.take() else { return false };
@@ -435,6 +450,12 @@ impl Worker {
         self.flush();
         self.send_news();
     }
+}
+
+/// The worker a packet belongs to, when it is another one.
+fn steered_to(verdict: &str, steps: &[Step]) -> Option<usize> {
+    let detail = &steps.last().filter(|_| verdict == "steer")?.detail;
+    detail.iter().find_map(|(name, value)| value.parse().ok().filter(|_| name == "worker"))
 }
 
 fn count_sent(path: &Path, port: PortId, sent: Sent) {
