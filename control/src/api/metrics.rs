@@ -3,15 +3,14 @@
 //! Names and labels are node_exporter's for IPVS with `weir_` in place of `node_ipvs_`, so that dashboards carry over;
 //! what IPVS does not have follows below them. No label has an unbounded set of values.
 
-use super::views::load::Loads;
-use super::views::totals;
+use super::views::{totals, traffic};
 use crate::api_types::Traffic;
 use crate::daemon::view::View;
-use crate::link::Session;
+use crate::link::{Loads, Session};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -52,14 +51,19 @@ impl Collector for Snapshot {
 
 fn write(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, kind: MetricType, samples: &[Sample]) -> fmt::Result {
     let mut family = to.encode_descriptor(name, help, None, kind)?;
-    for (labels, value) in samples {
-        let encoder = family.encode_family(labels)?;
-        match kind {
-            MetricType::Counter => ConstCounter::new(*value).encode(encoder)?,
-            _ => ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX)).encode(encoder)?,
-        }
+    if let [(labels, value)] = samples
+        && labels.is_empty()
+    {
+        return sample(family, kind, *value);
     }
-    Ok(())
+    samples.iter().try_for_each(|(labels, value)| sample(family.encode_family(labels)?, kind, *value))
+}
+
+fn sample(to: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
+    match kind {
+        MetricType::Counter => ConstCounter::new(value).encode(to),
+        _ => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(to),
+    }
 }
 
 fn counters(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, samples: &[Sample]) -> fmt::Result {
@@ -87,7 +91,7 @@ fn backends(view: &View, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let (mut active, mut inactive, mut weight, mut up) = (vec![], vec![], vec![], vec![]);
     let mut total = Traffic::default();
     for (service, backends) in view.config.services.iter().zip(&view.backends) {
-        let traffic = loads.service(service);
+        let traffic = traffic::of_service(&loads, service);
         total.connections += traffic.connections;
         total.packets_in += traffic.packets_in;
         total.packets_out += traffic.packets_out;
@@ -103,7 +107,7 @@ fn backends(view: &View, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
                     ("proto", service.protocol.as_str().to_uppercase()),
                     ("local_mark", String::new()),
                 ];
-                let share = loads.backend_at(service, *address, backend);
+                let share = traffic::of_backend_at(&loads, service, *address, backend);
                 let in_force = if found.standing.why_out().is_some() { 0 } else { found.standing.weight };
                 active.push((labels.clone(), share.active));
                 inactive.push((labels.clone(), share.inactive));

@@ -1,7 +1,7 @@
 //! The socket file of the API: mode 0660, for root and for the group `weir` where there is one.
 
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -88,13 +88,22 @@ impl Drop for ApiSocket {
     }
 }
 
+/// Device and inode of the socket at `path`; an error when something else is there.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let metadata = std::fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
+    if metadata.file_type().is_socket() {
+        Ok((metadata.dev(), metadata.ino()))
+    } else {
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
 }
 
-/// Removes a socket file that nobody serves.
+/// Removes a socket file that nobody serves. What is no socket stays, although connecting to it is refused as well:
+/// `bind` then says that the address is in use.
 fn remove_stale(path: &Path) -> Result<(), BindError> {
+    if identity(path).is_err() {
+        return Ok(());
+    }
     match UnixStream::connect(path) {
         Ok(_) => Err(BindError::InUse { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -104,7 +113,7 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
                 source,
             })
         }
-        // Nothing there, or nothing a socket: `bind` says it best.
+        // We may not ask: `bind` says it best.
         Err(_) => Ok(()),
     }
 }

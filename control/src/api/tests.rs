@@ -244,4 +244,5 @@ async fn a_stale_socket_is_replaced_and_a_strangers_file_is_not() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine", "another's file in our place stays");
     let refused = ApiSocket::bind(&path);
     assert!(matches!(refused, Err(BindError::Os { .. })), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
 }

@@ -115,9 +115,14 @@ impl Daemon {
         }
     }
 
+    /// Whether the transaction under way is the candidate's.
+    pub(super) fn is_candidate_offered(&self) -> bool {
+        self.candidate.as_ref().is_some_and(|candidate| candidate.offered)
+    }
+
     /// The dataplane has put a transaction in force; if it was the candidate's, the candidate is taken.
     pub(super) fn take_candidate(&mut self, generation: u64) {
-        if self.candidate.as_ref().is_some_and(|candidate| candidate.offered) {
+        if self.is_candidate_offered() {
             self.adopt(Some(generation));
         }
     }

@@ -153,16 +153,21 @@ impl Daemon {
         loop {
             tokio::select! {
                 change = self.checks.next_change() => self.on_verdict(&change),
-                Some(report) = self.reports.recv() => self.on_link(report),
+                Some(report) = self.reports.recv() => {
+                    self.on_link(report);
+                    self.show_status();
+                }
                 request = self.requests.recv() => match request {
                     Some(Request::Stop) | None => break,
                     Some(request) => self.on_request(request),
                 },
-                _ = tick.tick() => self.on_tick(),
+                _ = tick.tick() => {
+                    self.on_tick();
+                    self.show_status();
+                }
                 _ = watchdog.tick() => self.manager.alive(),
             }
             self.settle();
-            self.show_status();
         }
         self.manager.stopping();
     }

@@ -1,9 +1,10 @@
 //! What is set at run time, on top of the configuration: overrides by operators, and drains of removed backends.
 
 use super::{Daemon, Instant};
-use crate::publish::{BackendName, Drain, Drains, Override, Overrides, service_key};
+use crate::link::Loads;
+use crate::publish::{BackendName, Drain, Drains, Override, Overrides, backend_key, service_key, service_keys};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use weir_configs::{Backend, Config, Service};
@@ -87,11 +88,12 @@ impl Daemon {
     /// The drains after the step to `config`: those under way whose service stays, and the backends it removes. Where
     /// flows to a missing server are to end at once, there are none; nor where a backend has no flow.
     pub(super) fn drains_after(&self, config: &Config, now: Instant) -> Drains {
-        let old = &self.in_force.config;
-        let removed = old.services.iter().flat_map(|service| {
-            service.backends.iter().map(move |backend| (service, backend))
-        });
-        let new = removed.filter(|(service, backend)| self.has_flows(service, backend)).map(|(service, backend)| {
+        let loads = Loads::read(self.session.as_deref());
+        let kept: HashSet<BackendName> = backends(config).map(|(service, backend)| name(service, backend)).collect();
+        let old = backends(&self.in_force.config);
+        let removed = old.filter(|(service, backend)| !kept.contains(&name(service, backend)));
+        let new = removed.filter(|(service, backend)| self.has_flows(&loads, service, backend));
+        let new = new.map(|(service, backend)| {
             let drain = Drain {
                 backend: backend.clone(),
                 until: now + DRAIN_MAX,
@@ -101,22 +103,16 @@ impl Daemon {
         let mut drains: Drains = new.collect();
         drains.extend(self.drains.clone());
         drains.retain(|name, _| {
-            let service = config.services.iter().find(|service| service.name == name.service);
-            service.is_some_and(|service| !service.ipvs.expire_nodest_conn) && lookup(config, name).is_none()
+            let service = config.service(&name.service);
+            service.is_some_and(|service| !service.ipvs.expire_nodest_conn) && !kept.contains(name)
         });
         drains
     }
 
     /// Whether the dataplane counts a flow of this backend; when it cannot be asked, it may.
-    fn has_flows(&self, service: &Service, backend: &Backend) -> bool {
-        let Some(session) = &self.session else { return true };
-        let keys: Vec<ServiceKey> = service.addresses.iter().map(|vip| service_key(service, *vip)).collect();
-        let counters = &session.counters;
-        let slots = counters.backend_slots().filter(|(_, slot)| {
-            let owner = counters.service_slot(slot.service_slot).map(|owner| owner.key);
-            slot.key == key(backend) && owner.is_some_and(|owner| keys.contains(&owner))
-        });
-        slots.map(|(slot, _)| counters.backend_total(slot)).any(|total| total.active.wrapping_add(total.inactive) > 0)
+    fn has_flows(&self, loads: &Loads, service: &Service, backend: &Backend) -> bool {
+        let counts = loads.backend(service_keys(service), backend_key(backend));
+        self.session.is_none() || counts.active.wrapping_add(counts.inactive) > 0
     }
 
     /// The dataplane says that a draining backend has no flow left.
@@ -138,16 +134,15 @@ impl Daemon {
 
     /// Ends drains that have no flow left or have lasted too long.
     pub(super) fn end_drains(&mut self, now: Instant) {
-        let config = Arc::clone(&self.in_force.config);
-        let over: Vec<BackendName> = self
-            .drains
-            .iter()
-            .filter(|(name, drain)| {
-                let service = config.services.iter().find(|service| service.name == name.service);
-                drain.until <= now || !service.is_some_and(|service| self.has_flows(service, &drain.backend))
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
+        if self.drains.is_empty() {
+            return;
+        }
+        let loads = Loads::read(self.session.as_deref());
+        let over = self.drains.iter().filter(|(name, drain)| {
+            let service = self.in_force.config.service(&name.service);
+            drain.until <= now || !service.is_some_and(|service| self.has_flows(&loads, service, &drain.backend))
+        });
+        let over: Vec<BackendName> = over.map(|(name, _)| name.clone()).collect();
         for name in over {
             tracing::info!(backend = %name, "removed backend has drained, or its time is over");
             self.drains.remove(&name);
@@ -157,8 +152,8 @@ impl Daemon {
 }
 
 
-fn key(backend: &Backend) -> BackendKey {
-    crate::publish::backend_key(backend)
+fn backends(config: &Config) -> impl Iterator<Item = (&Service, &Backend)> {
+    config.services.iter().flat_map(|service| service.backends.iter().map(move |backend| (service, backend)))
 }
 
 fn name(service: &Service, backend: &Backend) -> BackendName {
@@ -170,15 +165,14 @@ fn name(service: &Service, backend: &Backend) -> BackendName {
 
 /// The configured backend of that name.
 fn lookup<'a>(config: &'a Config, name: &BackendName) -> Option<(&'a Service, &'a Backend)> {
-    let service = config.services.iter().find(|service| service.name == name.service)?;
+    let service = config.service(&name.service)?;
     let backend = service.backends.iter().find(|backend| backend.address == name.backend)?;
     Some((service, backend))
 }
 
 /// The one backend a patch names.
 fn find(config: &Config, patch: &Patch) -> Result<BackendName, PatchError> {
-    let service = config.services.iter().find(|service| service.name == patch.service);
-    let service = service.ok_or_else(|| PatchError::NoService(patch.service.clone()))?;
+    let service = config.service(&patch.service).ok_or_else(|| PatchError::NoService(patch.service.clone()))?;
     let wanted = patch.backend.as_str();
     let (address, ip) = (wanted.parse::<SocketAddr>().ok(), wanted.parse::<IpAddr>().ok());
     let exact = service.backends.iter().find(|backend| {

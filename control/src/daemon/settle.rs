@@ -191,7 +191,7 @@ impl Daemon {
         self.sent_at = None;
         self.retry_at = Some(self.clock.now() + RETRY);
         let why = format!("the dataplane refused it ({reason}): {detail}");
-        if self.candidate.is_some() {
+        if self.is_candidate_offered() {
             self.refuse_candidate(&why);
             self.dirty = true;
         } else {

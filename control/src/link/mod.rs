@@ -5,6 +5,7 @@
 //! for the dataplane who cannot be told that it is away.
 
 mod backoff;
+mod loads;
 mod task;
 
 use crate::publish::Sending;
@@ -19,6 +20,7 @@ use weir_rings::message::Event;
 use weir_rings::query::{Request, Response};
 
 pub use backoff::Backoff;
+pub use loads::Loads;
 
 /// A query that has no answer after this time has failed.
 pub const QUERY_DEADLINE: Duration = Duration::from_secs(2);

@@ -236,6 +236,11 @@ pub(crate) fn service_key(service: &weir_configs::Service, address: SocketAddr) 
     }
 }
 
+/// The service's keys, one for each address.
+pub(crate) fn service_keys(service: &weir_configs::Service) -> impl Iterator<Item = ring::ServiceKey> + '_ {
+    service.addresses.iter().map(|address| service_key(service, *address))
+}
+
 /// The backend's key.
 pub(crate) fn backend_key(backend: &weir_configs::Backend) -> ring::BackendKey {
     ring::BackendKey {

@@ -11,7 +11,7 @@ mod publisher;
 mod standing;
 mod table;
 
-pub(crate) use desired::{backend_key, service_key};
+pub(crate) use desired::{backend_key, service_key, service_keys};
 pub use desired::{Desired, Inputs, desired};
 pub use publisher::{Publisher, Refusal, Sending, Verdict};
 pub use standing::{Drain, Drains, Override, Overrides, Standing, WhyOut, standing};

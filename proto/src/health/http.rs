@@ -84,10 +84,7 @@ impl HeadReader {
         let taken = &piece[..piece.len().min(room)];
         let searched = self.bytes.len();
         self.bytes.extend_from_slice(taken);
-        let known = self.bytes.len().min(VERSION_PREFIX.len());
-        if self.bytes[..known] != VERSION_PREFIX[..known] {
-            return Err(HeadError::NotHttp);
-        }
+        self.check_version()?;
         let mut from = searched;
         while let Some(end) = head_end(&self.bytes, from) {
             let status = parse_status(&self.bytes[..end])?;
@@ -97,12 +94,23 @@ impl HeadReader {
             }
             self.bytes.drain(..end);
             self.interim += end;
+            self.check_version()?;
             from = 0;
         }
         if taken.len() < piece.len() || self.interim + self.bytes.len() >= HEAD_BYTES_MAX {
             return Err(HeadError::TooLong);
         }
         Ok(None)
+    }
+
+    /// Refuses what cannot become HTTP/1 from its first bytes on.
+    fn check_version(&self) -> Result<(), HeadError> {
+        let known = self.bytes.len().min(VERSION_PREFIX.len());
+        if self.bytes[..known] == VERSION_PREFIX[..known] {
+            Ok(())
+        } else {
+            Err(HeadError::NotHttp)
+        }
     }
 }
 

@@ -1,15 +1,14 @@
 //! From a snapshot to the answers: pure, and in the order of the configuration.
 
-pub(super) mod load;
 pub(super) mod queries;
+pub(super) mod traffic;
 
 use super::error::Refusal;
 use super::rfc3339;
 use crate::api_types::{self as types, BackendState, schema};
 use crate::daemon::view::{BackendView, View};
-use crate::link::{QueryError, Session};
+use crate::link::{Loads, QueryError, Session};
 use crate::publish::WhyOut;
-use load::Loads;
 use weir_configs::{Backend, Service};
 use weir_proto::health::{Health, Outcome};
 use weir_proto::time::Instant;
@@ -95,7 +94,7 @@ fn service(view: &View, loads: &Loads, service: &Service, backends: &[BackendVie
         forward: service.forward.as_str().into(),
         persistence_timeout_s: service.persistence_timeout_s,
         one_packet: service.one_packet,
-        traffic: loads.service(service),
+        traffic: traffic::of_service(loads, service),
         backends: backend_rows(view, loads, service, backends).collect(),
     }
 }
@@ -139,7 +138,7 @@ fn backend(
         upper_threshold: backend.upper_threshold,
         lower_threshold: backend.lower_threshold,
         health: health(view, backend, found),
-        traffic: loads.backend(service, backend),
+        traffic: traffic::of_backend(loads, service, backend),
     }
 }
 

@@ -254,7 +254,14 @@ fn faults_on_this_side_condemn_no_server() {
     }
     check.mute(false);
     one_run(&mut check, Input::Broken(Fault::Unreachable));
-    assert_eq!(one_run(&mut check, Input::Broken(Fault::Refused)).health, Health::Down);
+    assert_eq!(
+        one_run(&mut check, Input::Broken(Fault::Refused)).health,
+        Health::Down
+    );
     check.mute(true);
-    assert_eq!(one_run(&mut check, Input::Connected).health, Health::Up, "passes count while muted");
+    assert_eq!(
+        one_run(&mut check, Input::Connected).health,
+        Health::Up,
+        "passes count while muted"
+    );
 }

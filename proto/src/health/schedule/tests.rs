@@ -21,7 +21,10 @@ fn late_calls_do_not_move_the_grid() {
     for n in 1..1_000_u64 {
         let slot = Instant::from_secs(n);
         assert_eq!(schedule.next(), slot);
-        assert!(!schedule.take(slot - Duration::from_nanos(1)), "early calls are harmless");
+        assert!(
+            !schedule.take(slot - Duration::from_nanos(1)),
+            "early calls are harmless"
+        );
         assert!(schedule.take(slot + Duration::from_millis(n % 999)));
     }
     assert_eq!(schedule.skipped(), 0);
@@ -46,8 +49,14 @@ fn jitter_stays_within_its_bound_and_off_the_grid_but_never_drifts() {
         let mut last = schedule.next();
         for n in 0..1_000_u64 {
             let (due, slot) = (schedule.next(), Instant::from_secs(10 + n));
-            assert!(due >= slot - jitter / 2 && due <= slot + jitter / 2, "seed {seed}, run {n}: {due:?}");
-            assert!(n == 0 || (due - last >= SECOND - jitter && due - last <= SECOND + jitter), "seed {seed}");
+            assert!(
+                due >= slot - jitter / 2 && due <= slot + jitter / 2,
+                "seed {seed}, run {n}: {due:?}"
+            );
+            assert!(
+                n == 0 || (due - last >= SECOND - jitter && due - last <= SECOND + jitter),
+                "seed {seed}"
+            );
             if due < slot {
                 earlier += 1;
             } else {
@@ -56,7 +65,10 @@ fn jitter_stays_within_its_bound_and_off_the_grid_but_never_drifts() {
             last = due;
             assert!(schedule.take(due));
         }
-        assert!(earlier > 400 && later > 400, "seed {seed}: {earlier} early, {later} late");
+        assert!(
+            earlier > 400 && later > 400,
+            "seed {seed}: {earlier} early, {later} late"
+        );
         assert_eq!(schedule.skipped(), 0);
     }
 }
@@ -66,7 +78,13 @@ fn absurd_intervals_neither_spin_nor_overflow() {
     let mut schedule = Schedule::new(Instant::ZERO, Duration::ZERO, SECOND, Duration::ZERO, u64::MAX);
     assert!(schedule.take(Instant::ZERO));
     assert!(schedule.next() >= Instant::ZERO + INTERVAL_MIN / 2);
-    let mut schedule = Schedule::new(Instant::ZERO, Duration::MAX, Duration::MAX, Duration::MAX, u64::MAX);
+    let mut schedule = Schedule::new(
+        Instant::ZERO,
+        Duration::MAX,
+        Duration::MAX,
+        Duration::MAX,
+        u64::MAX,
+    );
     assert!(!schedule.take(Instant::from_secs(1)));
     assert!(schedule.take(Instant::MAX));
     assert!(!schedule.take(Instant::ZERO));
