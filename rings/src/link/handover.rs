@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -136,14 +136,21 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
         Ok(_) | Err(Errno::AGAIN) => Err(ListenError::InUse {
             path: path.to_owned(),
         }),
-        Err(Errno::CONNREFUSED) => std::fs::remove_file(path).map_err(|source| ListenError::Os {
-            path: path.to_owned(),
-            what: "remove the stale socket",
-            source,
-        }),
+        // Connecting to what is no socket is refused too; such a file is somebody's, and stays.
+        Err(Errno::CONNREFUSED) if is_socket(path) => {
+            std::fs::remove_file(path).map_err(|source| ListenError::Os {
+                path: path.to_owned(),
+                what: "remove the stale socket",
+                source,
+            })
+        }
         // Nothing there, or nothing a socket: `bind` says it best.
         Err(_) => Ok(()),
     }
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 /// Connects without waiting: `EAGAIN` when the listener's queue is full.
