@@ -105,7 +105,7 @@ pub(crate) fn check_vlan(found: Option<u16>, expected: Option<u16>) -> Result<()
 }
 
 /// Addresses nobody can send from make no flows.
-fn check_source<F: Family>(source: &F::Addr, context: &Context<'_>) -> Result<(), Stop> {
+pub(super) fn check_source<F: Family>(source: &F::Addr, context: &Context<'_>) -> Result<(), Stop> {
     let ip = F::to_ip(*source);
     let unusable = ip.is_multicast() || ip.is_loopback() || ip.is_unspecified() || ip == IpAddr::V4(core::net::Ipv4Addr::BROADCAST);
     let ours = context.tables.address(ip).is_some_and(|use_of| use_of.is_held(context.port));
