@@ -18,7 +18,9 @@ impl Clock {
 
     /// A clock that starts now.
     pub fn start() -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         Self {
             start: tokio::time::Instant::now(),
             start_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
@@ -39,7 +41,8 @@ impl Clock {
     /// Milliseconds since 1970 at `instant`, by the wall clock as it stood when this clock was made.
     pub fn unix_ms(&self, instant: Instant) -> u64 {
         let since_start = (instant - Self::EPOCH).as_millis();
-        self.start_unix_ms.saturating_add(u64::try_from(since_start).unwrap_or(u64::MAX))
+        self.start_unix_ms
+            .saturating_add(u64::try_from(since_start).unwrap_or(u64::MAX))
     }
 
     /// Time since the clock was made.

@@ -16,10 +16,17 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), TryInitError> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // Under systemd's journal the time stands beside each line already.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false);
     match (format, journal) {
         (LogFormat::Json, _) => registry
-            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(std::io::stderr),
+            )
             .try_init(),
         (LogFormat::Text, true) => registry.with(layer.with_ansi(false).without_time()).try_init(),
         (LogFormat::Text, false) => registry.with(layer.with_ansi(colour)).try_init(),

@@ -30,7 +30,11 @@ impl Refusal {
 
     /// The daemon has too much to do, or is on its way out.
     pub(super) fn busy() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "weir-control is busy or stopping", "try again")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "weir-control is busy or stopping",
+            "try again",
+        )
     }
 }
 

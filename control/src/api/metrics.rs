@@ -49,14 +49,22 @@ impl Collector for Snapshot {
     }
 }
 
-fn write(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, kind: MetricType, samples: &[Sample]) -> fmt::Result {
+fn write(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    samples: &[Sample],
+) -> fmt::Result {
     let mut family = to.encode_descriptor(name, help, None, kind)?;
     if let [(labels, value)] = samples
         && labels.is_empty()
     {
         return sample(family, kind, *value);
     }
-    samples.iter().try_for_each(|(labels, value)| sample(family.encode_family(labels)?, kind, *value))
+    samples
+        .iter()
+        .try_for_each(|(labels, value)| sample(family.encode_family(labels)?, kind, *value))
 }
 
 fn sample(to: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
@@ -79,10 +87,25 @@ fn own(view: &View, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     gauges(to, "build_info", "Version of weir-control", &[(version, 1)])?;
     let connected = u64::from(view.session.is_some());
-    gauges(to, "dataplane_connected", "Whether the dataplane is connected", &[(vec![], connected)])?;
-    gauges(to, "generation", "Last generation sent to the dataplane", &[(vec![], view.generation)])?;
+    gauges(
+        to,
+        "dataplane_connected",
+        "Whether the dataplane is connected",
+        &[(vec![], connected)],
+    )?;
+    gauges(
+        to,
+        "generation",
+        "Last generation sent to the dataplane",
+        &[(vec![], view.generation)],
+    )?;
     let refused = u64::from(view.last_error.is_some());
-    gauges(to, "config_refused", "Whether the last configuration was refused", &[(vec![], refused)])
+    gauges(
+        to,
+        "config_refused",
+        "Whether the last configuration was refused",
+        &[(vec![], refused)],
+    )
 }
 
 /// For each backend at each address of its service.
@@ -108,7 +131,11 @@ fn backends(view: &View, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
                     ("local_mark", String::new()),
                 ];
                 let share = traffic::of_backend_at(&loads, service, *address, backend);
-                let in_force = if found.standing.why_out().is_some() { 0 } else { found.standing.weight };
+                let in_force = if found.standing.why_out().is_some() {
+                    0
+                } else {
+                    found.standing.weight
+                };
                 active.push((labels.clone(), share.active));
                 inactive.push((labels.clone(), share.inactive));
                 weight.push((labels.clone(), in_force.into()));
@@ -116,46 +143,132 @@ fn backends(view: &View, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
             }
         }
     }
-    gauges(to, "backend_connections_active", "Connections in an active state", &active)?;
-    gauges(to, "backend_connections_inactive", "Connections in another state", &inactive)?;
+    gauges(
+        to,
+        "backend_connections_active",
+        "Connections in an active state",
+        &active,
+    )?;
+    gauges(
+        to,
+        "backend_connections_inactive",
+        "Connections in another state",
+        &inactive,
+    )?;
     gauges(to, "backend_weight", "Weight in force", &weight)?;
-    gauges(to, "backend_up", "Whether the check holds the backend for healthy", &up)?;
-    counters(to, "connections", "Connections scheduled", &[(vec![], total.connections)])?;
-    counters(to, "incoming_packets", "Packets from clients", &[(vec![], total.packets_in)])?;
-    counters(to, "outgoing_packets", "Packets to clients", &[(vec![], total.packets_out)])?;
-    counters(to, "incoming_bytes", "Bytes from clients", &[(vec![], total.bytes_in)])?;
-    counters(to, "outgoing_bytes", "Bytes to clients", &[(vec![], total.bytes_out)])
+    gauges(
+        to,
+        "backend_up",
+        "Whether the check holds the backend for healthy",
+        &up,
+    )?;
+    counters(
+        to,
+        "connections",
+        "Connections scheduled",
+        &[(vec![], total.connections)],
+    )?;
+    counters(
+        to,
+        "incoming_packets",
+        "Packets from clients",
+        &[(vec![], total.packets_in)],
+    )?;
+    counters(
+        to,
+        "outgoing_packets",
+        "Packets to clients",
+        &[(vec![], total.packets_out)],
+    )?;
+    counters(
+        to,
+        "incoming_bytes",
+        "Bytes from clients",
+        &[(vec![], total.bytes_in)],
+    )?;
+    counters(
+        to,
+        "outgoing_bytes",
+        "Bytes to clients",
+        &[(vec![], total.bytes_out)],
+    )
 }
 
 /// Of the dataplane's workers and ports.
 fn dataplane(session: &Session, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let packets = totals(session, None);
-    let verdicts = [("rx", packets.rx), ("tx", packets.tx), ("punt", packets.punted), ("drop", packets.dropped)];
+    let verdicts = [
+        ("rx", packets.rx),
+        ("tx", packets.tx),
+        ("punt", packets.punted),
+        ("drop", packets.dropped),
+    ];
     let verdicts = verdicts.map(|(verdict, count)| (vec![("verdict", verdict.to_owned())], count));
     counters(to, "packets", "Packets of all workers by verdict", &verdicts)?;
     let reasons = session.hello.about.reasons.iter().enumerate();
     let reasons: Vec<Sample> = reasons
         .filter(|(_, reason)| matches!(reason.verdict.as_str(), "drop" | "punt"))
         .map(|(n, reason)| {
-            let labels = vec![("verdict", reason.verdict.clone()), ("reason", reason.name.clone())];
+            let labels = vec![
+                ("verdict", reason.verdict.clone()),
+                ("reason", reason.name.clone()),
+            ];
             (labels, session.counters.reason_total(n))
         })
         .collect();
-    counters(to, "reason_packets", "Packets dropped or given to the host, by reason", &reasons)?;
-    gauges(to, "flows", "Flows in the tables of all workers", &[(vec![], session.counters.worker_total().flows)])?;
+    counters(
+        to,
+        "reason_packets",
+        "Packets dropped or given to the host, by reason",
+        &reasons,
+    )?;
+    gauges(
+        to,
+        "flows",
+        "Flows in the tables of all workers",
+        &[(vec![], session.counters.worker_total().flows)],
+    )?;
     ports(session, to)
 }
 
 fn ports(session: &Session, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let ports: Vec<_> = (0..)
         .zip(&session.hello.about.ports)
-        .map(|(n, port)| (vec![("port", port.name.clone())], session.counters.port_total(PortId(n))))
+        .map(|(n, port)| {
+            (
+                vec![("port", port.name.clone())],
+                session.counters.port_total(PortId(n)),
+            )
+        })
         .collect();
     let column = |value: fn(&weir_rings::counters::PortCounts) -> u64| -> Vec<Sample> {
-        ports.iter().map(|(labels, counts)| (labels.clone(), value(counts))).collect()
+        ports
+            .iter()
+            .map(|(labels, counts)| (labels.clone(), value(counts)))
+            .collect()
     };
-    counters(to, "port_receive_packets", "Packets received", &column(|counts| counts.rx_packets))?;
-    counters(to, "port_receive_bytes", "Bytes received", &column(|counts| counts.rx_bytes))?;
-    counters(to, "port_transmit_packets", "Packets sent", &column(|counts| counts.tx_packets))?;
-    counters(to, "port_transmit_bytes", "Bytes sent", &column(|counts| counts.tx_bytes))
+    counters(
+        to,
+        "port_receive_packets",
+        "Packets received",
+        &column(|counts| counts.rx_packets),
+    )?;
+    counters(
+        to,
+        "port_receive_bytes",
+        "Bytes received",
+        &column(|counts| counts.rx_bytes),
+    )?;
+    counters(
+        to,
+        "port_transmit_packets",
+        "Packets sent",
+        &column(|counts| counts.tx_packets),
+    )?;
+    counters(
+        to,
+        "port_transmit_bytes",
+        "Bytes sent",
+        &column(|counts| counts.tx_bytes),
+    )
 }

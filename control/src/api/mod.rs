@@ -24,7 +24,9 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let listener = socket.listener()?;
-    axum::serve(listener, router(requests)).with_graceful_shutdown(stop).await
+    axum::serve(listener, router(requests))
+        .with_graceful_shutdown(stop)
+        .await
 }
 
 #[cfg(test)]

@@ -24,29 +24,48 @@ type Answer<T> = Result<Json<T>, Refusal>;
 /// The API's paths.
 pub fn router(requests: Requests) -> Router {
     Router::new()
-        .route("/v1/status", get(async |State(daemon): State<Requests>| show(daemon, views::status).await))
-        .route("/v1/services", get(async |State(daemon): State<Requests>| show(daemon, views::services).await))
-        .route("/v1/backends", get(async |State(daemon): State<Requests>| show(daemon, views::backends).await).patch(patch))
+        .route(
+            "/v1/status",
+            get(async |State(daemon): State<Requests>| show(daemon, views::status).await),
+        )
+        .route(
+            "/v1/services",
+            get(async |State(daemon): State<Requests>| show(daemon, views::services).await),
+        )
+        .route(
+            "/v1/backends",
+            get(async |State(daemon): State<Requests>| show(daemon, views::backends).await).patch(patch),
+        )
         .route("/v1/drops", get(drops))
         .route("/v1/ports", get(ports))
         .route("/v1/workers", get(workers))
         .route("/v1/neighbors", get(neighbors))
         .route("/v1/flows", get(flows))
         .route("/v1/explain", get(explain))
-        .route("/v1/config", get(async |State(daemon): State<Requests>| show(daemon, views::config).await))
+        .route(
+            "/v1/config",
+            get(async |State(daemon): State<Requests>| show(daemon, views::config).await),
+        )
         .route("/metrics", get(scrape))
         .route("/v1/config/check", post(check))
         .route("/v1/config/diff", post(diff))
         .route("/v1/config/apply", post(apply))
         .fallback(async || {
-            Refusal::new(StatusCode::NOT_FOUND, "no such path", "`weirctl --help` lists what there is; is it of the same version?")
+            Refusal::new(
+                StatusCode::NOT_FOUND,
+                "no such path",
+                "`weirctl --help` lists what there is; is it of the same version?",
+            )
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(requests)
 }
 
 /// Asks the daemon.
-async fn ask<T>(daemon: &Requests, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Refusal> {
+async fn ask<T>(
+    daemon: &Requests,
+    request: impl FnOnce(oneshot::Sender<T>) -> Request,
+) -> Result<T, Refusal> {
     let (reply, answer) = oneshot::channel();
     daemon.try_send(request(reply)).map_err(|_| Refusal::busy())?;
     answer.await.map_err(|_| Refusal::busy())
@@ -105,7 +124,10 @@ async fn patch(
 ) -> Answer<types::Backends> {
     let Json(body) = body.map_err(|rejection| Refusal::malformed(rejection.body_text(), ""))?;
     if body.reset && (body.weight.is_some() || body.drain.is_some()) {
-        return Err(Refusal::malformed("`reset` together with `weight` or `drain`", "send the reset alone"));
+        return Err(Refusal::malformed(
+            "`reset` together with `weight` or `drain`",
+            "send the reset alone",
+        ));
     }
     let patch = Patch {
         service: body.service,
@@ -118,14 +140,18 @@ async fn patch(
     let view = ask(&daemon, Request::View).await?;
     let mut answer = views::backends(&view);
     let address = name.backend.to_string();
-    answer.backends.retain(|backend| backend.service == name.service && backend.address == address);
+    answer
+        .backends
+        .retain(|backend| backend.service == name.service && backend.address == address);
     Ok(Json(answer))
 }
 
 type ConfigBody = Result<Json<types::ConfigRequest>, JsonRejection>;
 
 /// Reads the configuration of a request; what is wrong with it is the answer.
-fn read(body: ConfigBody) -> Result<Result<(weir_configs::Config, String), Box<types::ConfigResult>>, Refusal> {
+fn read(
+    body: ConfigBody,
+) -> Result<Result<(weir_configs::Config, String), Box<types::ConfigResult>>, Refusal> {
     let Json(body) = body.map_err(|rejection| Refusal::malformed(rejection.body_text(), ""))?;
     Ok(match weir_configs::parse(&body.text, &body.file) {
         Ok(config) => Ok((config, body.file)),

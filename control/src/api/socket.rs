@@ -13,7 +13,9 @@ const GROUP: &str = "weir";
 #[derive(Debug, Error)]
 pub enum BindError {
     /// Somebody serves there.
-    #[error("{path}: another weir-control serves there; stop it, or give another path by [control] socket or --socket")]
+    #[error(
+        "{path}: another weir-control serves there; stop it, or give another path by [control] socket or --socket"
+    )]
     InUse {
         /// The path.
         path: PathBuf,
@@ -105,7 +107,9 @@ fn remove_stale(path: &Path) -> Result<(), BindError> {
         return Ok(());
     }
     match UnixStream::connect(path) {
-        Ok(_) => Err(BindError::InUse { path: path.to_owned() }),
+        Ok(_) => Err(BindError::InUse {
+            path: path.to_owned(),
+        }),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(|source| BindError::Os {
                 path: path.to_owned(),

@@ -83,7 +83,11 @@ impl Bench {
         );
         let answer = self.raw(request.as_bytes()).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0);
         (status, serde_json::from_str(body).unwrap_or(Value::Null))
     }
 
@@ -101,18 +105,47 @@ async fn views_without_a_dataplane_say_so() {
     let bench = Bench::start();
     let (status, body) = bench.get("/v1/status").await;
     assert_eq!((status, &body["schema"]), (200, &"weir.status/1".into()));
-    assert_eq!((&body["services"], &body["dataplane"]["connected"]), (&1.into(), &false.into()));
-    assert_eq!(body["backends"], serde_json::json!({"total": 3, "up": 0, "down": 0, "drained": 0, "checking": 3}));
-    assert!(body["started_at"].as_str().is_some_and(|time| time.ends_with('Z')), "{body}");
+    assert_eq!(
+        (&body["services"], &body["dataplane"]["connected"]),
+        (&1.into(), &false.into())
+    );
+    assert_eq!(
+        body["backends"],
+        serde_json::json!({"total": 3, "up": 0, "down": 0, "drained": 0, "checking": 3})
+    );
+    assert!(
+        body["started_at"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z')),
+        "{body}"
+    );
     let (status, body) = bench.get("/v1/services").await;
-    assert_eq!((status, body["services"][0]["backends"].as_array().map(Vec::len)), (200, Some(3)));
+    assert_eq!(
+        (status, body["services"][0]["backends"].as_array().map(Vec::len)),
+        (200, Some(3))
+    );
     let (status, body) = bench.get("/v1/config").await;
     assert_eq!(status, 200);
     assert!(weir_configs::parse(body["toml"].as_str().unwrap(), "again").is_ok());
-    for path in ["/v1/ports", "/v1/workers", "/v1/neighbors", "/v1/flows", "/v1/drops"] {
+    for path in [
+        "/v1/ports",
+        "/v1/workers",
+        "/v1/neighbors",
+        "/v1/flows",
+        "/v1/drops",
+    ] {
         let (status, body) = bench.get(path).await;
-        assert_eq!((status, &body["schema"]), (503, &"weir.error/1".into()), "{path}: {body}");
-        assert!(body["help"].as_str().is_some_and(|help| help.contains("weir-dataplane")), "{path}: {body}");
+        assert_eq!(
+            (status, &body["schema"]),
+            (503, &"weir.error/1".into()),
+            "{path}: {body}"
+        );
+        assert!(
+            body["help"]
+                .as_str()
+                .is_some_and(|help| help.contains("weir-dataplane")),
+            "{path}: {body}"
+        );
     }
 }
 
@@ -121,13 +154,23 @@ async fn backends_are_changed_and_shown() {
     let bench = Bench::start();
     let patch = |body: &'static str| bench.call("PATCH", "/v1/backends", body);
     let (status, body) = patch(r#"{"service": "web", "backend": "one", "weight": 7}"#).await;
-    assert_eq!((status, &body["backends"][0]["weight"]), (200, &7.into()), "{body}");
+    assert_eq!(
+        (status, &body["backends"][0]["weight"]),
+        (200, &7.into()),
+        "{body}"
+    );
     assert_eq!(body["backends"][0]["weight_override"], 7);
     assert_eq!(body["backends"].as_array().map(Vec::len), Some(1));
     let (_, body) = patch(r#"{"service": "web", "backend": "192.0.2.11", "drain": true}"#).await;
-    assert_eq!((&body["backends"][0]["state"], &body["backends"][0]["weight"]), (&"draining".into(), &0.into()));
+    assert_eq!(
+        (&body["backends"][0]["state"], &body["backends"][0]["weight"]),
+        (&"draining".into(), &0.into())
+    );
     let (_, body) = patch(r#"{"service": "web", "backend": "192.0.2.11:80", "reset": true}"#).await;
-    assert_eq!((&body["backends"][0]["state"], &body["backends"][0]["weight"]), (&"checking".into(), &1.into()));
+    assert_eq!(
+        (&body["backends"][0]["state"], &body["backends"][0]["weight"]),
+        (&"checking".into(), &1.into())
+    );
     for (body, expected) in [
         (r#"{"service": "web", "backend": "192.0.2.12", "weight": 1}"#, 400),
         (r#"{"service": "web", "backend": "192.0.2.99", "weight": 1}"#, 404),
@@ -135,12 +178,19 @@ async fn backends_are_changed_and_shown() {
         (r#"{"service": "web", "backend": "one"}"#, 400),
         (r#"{"service": "web", "backend": "one", "weight": 70000}"#, 400),
         (r#"{"service": "web", "backend": "one", "wait": 1}"#, 400),
-        (r#"{"service": "web", "backend": "one", "weight": 1, "reset": true}"#, 400),
+        (
+            r#"{"service": "web", "backend": "one", "weight": 1, "reset": true}"#,
+            400,
+        ),
         ("{", 400),
         ("", 400),
     ] {
         let (status, answer) = patch(body).await;
-        assert_eq!((status, &answer["schema"]), (expected, &"weir.error/1".into()), "{body}: {answer}");
+        assert_eq!(
+            (status, &answer["schema"]),
+            (expected, &"weir.error/1".into()),
+            "{body}: {answer}"
+        );
     }
 }
 
@@ -149,32 +199,68 @@ async fn configurations_are_checked_compared_and_applied() {
     let bench = Bench::start();
     let more = format!("{CONFIG}[[service.backend]]\naddress = \"192.0.2.13:80\"\n");
     let (status, body) = bench.call("POST", "/v1/config/check", &request(&more)).await;
-    assert_eq!((status, &body["valid"], &body["applied"]), (200, &true.into(), &false.into()));
+    assert_eq!(
+        (status, &body["valid"], &body["applied"]),
+        (200, &true.into(), &false.into())
+    );
     let (status, body) = bench.call("POST", "/v1/config/diff", &request(&more)).await;
-    assert_eq!((status, &body["changes"][0]["object"]), (200, &"service web backend 192.0.2.13:80".into()));
+    assert_eq!(
+        (status, &body["changes"][0]["object"]),
+        (200, &"service web backend 192.0.2.13:80".into())
+    );
     let (_, before) = bench.get("/v1/backends").await;
-    assert_eq!(before["backends"].as_array().map(Vec::len), Some(3), "comparing changes nothing");
+    assert_eq!(
+        before["backends"].as_array().map(Vec::len),
+        Some(3),
+        "comparing changes nothing"
+    );
     let (status, body) = bench.call("POST", "/v1/config/apply", &request(&more)).await;
     assert_eq!((status, &body["applied"]), (200, &true.into()), "{body}");
     let (_, after) = bench.get("/v1/backends").await;
     assert_eq!(after["backends"].as_array().map(Vec::len), Some(4));
     for path in ["check", "diff", "apply"] {
-        let (status, body) = bench.call("POST", &format!("/v1/config/{path}"), &request("[[service]]\nname = 3\n")).await;
+        let (status, body) = bench
+            .call(
+                "POST",
+                &format!("/v1/config/{path}"),
+                &request("[[service]]\nname = 3\n"),
+            )
+            .await;
         assert_eq!((status, &body["valid"]), (422, &false.into()), "{path}: {body}");
-        assert!(body["diagnostics"][0]["line"].as_u64().is_some_and(|line| line > 0), "{path}: {body}");
+        assert!(
+            body["diagnostics"][0]["line"]
+                .as_u64()
+                .is_some_and(|line| line > 0),
+            "{path}: {body}"
+        );
     }
     let (status, body) = bench.call("POST", "/v1/config/apply", &request("")).await;
     assert_eq!(status, 409, "{body}");
-    assert!(body["error"].as_str().is_some_and(|error| error.contains("confirmation")), "{body}");
-    assert_eq!(bench.get("/v1/status").await.1["config"]["last_error"], body["error"]);
-    let (status, _) = bench.call("POST", "/v1/config/apply?confirm=true", &request("")).await;
-    assert_eq!((status, &bench.get("/v1/status").await.1["services"]), (200, &0.into()));
+    assert!(
+        body["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("confirmation")),
+        "{body}"
+    );
+    assert_eq!(
+        bench.get("/v1/status").await.1["config"]["last_error"],
+        body["error"]
+    );
+    let (status, _) = bench
+        .call("POST", "/v1/config/apply?confirm=true", &request(""))
+        .await;
+    assert_eq!(
+        (status, &bench.get("/v1/status").await.1["services"]),
+        (200, &0.into())
+    );
 }
 
 #[tokio::test]
 async fn metrics_are_open_metrics_under_node_exporters_names() {
     let bench = Bench::start();
-    let answer = bench.raw(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let answer = bench
+        .raw(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await;
     assert!(answer.contains("application/openmetrics-text"), "{answer}");
     assert!(answer.trim_end().ends_with("# EOF"), "{answer}");
     let labels = "local_address=\"192.0.2.100\",local_port=\"80\",remote_address=\"192.0.2.11\",remote_port=\"80\",proto=\"TCP\",local_mark=\"\"";
@@ -184,7 +270,10 @@ async fn metrics_are_open_metrics_under_node_exporters_names() {
         "weir_incoming_packets_total 0".into(),
         "weir_dataplane_connected 0".into(),
     ] {
-        assert!(answer.lines().any(|found| found == line), "{line} not in\n{answer}");
+        assert!(
+            answer.lines().any(|found| found == line),
+            "{line} not in\n{answer}"
+        );
     }
 }
 
@@ -192,7 +281,10 @@ async fn metrics_are_open_metrics_under_node_exporters_names() {
 async fn hostile_clients_get_an_answer_or_nothing_and_hurt_nobody() {
     let bench = Bench::start();
     let endless = [b"GET /v1/status HTTP/1.1\r\nA: ".to_vec(), vec![b'x'; 1 << 20]].concat();
-    let long_path = format!("GET /{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "a".repeat(100_000));
+    let long_path = format!(
+        "GET /{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "a".repeat(100_000)
+    );
     let hostile: [&[u8]; 7] = [
         b"",
         b"\0\0\0\0",
@@ -207,11 +299,21 @@ async fn hostile_clients_get_an_answer_or_nothing_and_hurt_nobody() {
         let _ = stream.write_all(bytes).await;
         let _ = stream.shutdown().await;
         let mut answer = Vec::new();
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), stream.read_to_end(&mut answer)).await;
-        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{:?}", String::from_utf8_lossy(&answer));
+        let _ =
+            tokio::time::timeout(std::time::Duration::from_secs(2), stream.read_to_end(&mut answer)).await;
+        assert!(
+            !answer.starts_with(b"HTTP/1.1 2"),
+            "{:?}",
+            String::from_utf8_lossy(&answer)
+        );
         assert_eq!(bench.get("/v1/status").await.0, 200);
     }
-    for (method, path) in [("GET", "/"), ("GET", "/v2/status"), ("DELETE", "/v1/status"), ("GET", "/v1/flows?nonsense=1")] {
+    for (method, path) in [
+        ("GET", "/"),
+        ("GET", "/v2/status"),
+        ("DELETE", "/v1/status"),
+        ("GET", "/v1/flows?nonsense=1"),
+    ] {
         let (status, _) = bench.call(method, path, "").await;
         assert!((400..=405).contains(&status), "{method} {path}: {status}");
     }
@@ -241,7 +343,11 @@ async fn a_stale_socket_is_replaced_and_a_strangers_file_is_not() {
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "mine").unwrap();
     drop(socket);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine", "another's file in our place stays");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "mine",
+        "another's file in our place stays"
+    );
     let refused = ApiSocket::bind(&path);
     assert!(matches!(refused, Err(BindError::Os { .. })), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");

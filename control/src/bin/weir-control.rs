@@ -76,7 +76,11 @@ fn main() -> ExitCode {
         }
     };
     if arguments.check {
-        println!("{}: valid, {} services", arguments.config.display(), config.services.len());
+        println!(
+            "{}: valid, {} services",
+            arguments.config.display(),
+            config.services.len()
+        );
         return ExitCode::SUCCESS;
     }
     match run(arguments, config) {
@@ -96,11 +100,16 @@ fn run(arguments: Arguments, config: Config) -> Result<(), AnyError> {
         Some(Format::Json) => LogFormat::Json,
         None => config.control.log_format,
     };
-    let level = arguments.log_level.as_deref().unwrap_or(config.control.log_level.as_str());
+    let level = arguments
+        .log_level
+        .as_deref()
+        .unwrap_or(config.control.log_level.as_str());
     logs::start(format, level)?;
     raise_file_limit();
     // One thread is enough: everything here waits for sockets and clocks.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(arguments, config))
 }
 
@@ -116,7 +125,9 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), AnyError> {
     );
     let (daemon, requests) = Daemon::start(Options {
         file: arguments.config,
-        dataplane_socket: arguments.dataplane_socket.unwrap_or_else(|| config.dataplane.socket.clone()),
+        dataplane_socket: arguments
+            .dataplane_socket
+            .unwrap_or_else(|| config.dataplane.socket.clone()),
         config,
         seed: RandomState::new().hash_one(std::process::id()),
     });

@@ -86,7 +86,10 @@ impl Daemon {
         {
             let refused = Refused {
                 error: format!("not applied without confirmation: {why}"),
-                help: format!("if that is meant, run: weirctl config apply --confirm {}", proposal.file),
+                help: format!(
+                    "if that is meant, run: weirctl config apply --confirm {}",
+                    proposal.file
+                ),
             };
             return self.answer(reply, Err(refused));
         }
@@ -103,7 +106,9 @@ impl Daemon {
 
     /// Sends the candidate to the dataplane, which has nothing else under way.
     pub(super) fn offer_candidate(&mut self) {
-        let Some(mut candidate) = self.candidate.take() else { return };
+        let Some(mut candidate) = self.candidate.take() else {
+            return;
+        };
         let config = &candidate.proposal.config;
         let overrides = self.overrides_after(config);
         let drains = self.drains_after(config, self.clock.now());
@@ -129,7 +134,9 @@ impl Daemon {
 
     /// The candidate is out.
     pub(super) fn refuse_candidate(&mut self, why: &str) {
-        let Some(candidate) = self.candidate.take() else { return };
+        let Some(candidate) = self.candidate.take() else {
+            return;
+        };
         let refused = Refused {
             error: format!("not applied: {why}"),
             help: "the configuration from before stays in force".into(),
@@ -139,7 +146,9 @@ impl Daemon {
 
     /// The candidate becomes what is in force.
     fn adopt(&mut self, generation: Option<u64>) {
-        let Some(candidate) = self.candidate.take() else { return };
+        let Some(candidate) = self.candidate.take() else {
+            return;
+        };
         let now = self.clock.now();
         self.overrides = self.overrides_after(&candidate.proposal.config);
         self.drains = self.drains_after(&candidate.proposal.config, now);
@@ -173,7 +182,12 @@ impl Daemon {
 
     fn log_applied(&self, applied: &Applied) {
         let checks = targets::targets(&self.in_force.config).len();
-        tracing::info!(changes = applied.changes.len(), checks, generation = applied.generation, "configuration applied");
+        tracing::info!(
+            changes = applied.changes.len(),
+            checks,
+            generation = applied.generation,
+            "configuration applied"
+        );
         for change in applied.changes.iter().filter(|change| change.needs_restart) {
             tracing::warn!("{change}: restart the process to have it");
         }

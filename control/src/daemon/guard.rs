@@ -26,7 +26,14 @@ type Name<'a> = (&'a str, SocketAddr, Option<SocketAddr>);
 /// Every virtual address and port, whichever service has it.
 fn addresses(config: &Config) -> BTreeSet<Name<'_>> {
     let services = config.services.iter();
-    services.flat_map(|service| service.addresses.iter().map(|vip| (service.protocol.as_str(), *vip, None))).collect()
+    services
+        .flat_map(|service| {
+            service
+                .addresses
+                .iter()
+                .map(|vip| (service.protocol.as_str(), *vip, None))
+        })
+        .collect()
 }
 
 /// Every backend at every virtual address.
@@ -34,7 +41,10 @@ fn backends(config: &Config) -> BTreeSet<Name<'_>> {
     let services = config.services.iter();
     services
         .flat_map(|service| {
-            let pairs = service.addresses.iter().flat_map(|vip| service.backends.iter().map(move |b| (*vip, b.address)));
+            let pairs = service
+                .addresses
+                .iter()
+                .flat_map(|vip| service.backends.iter().map(move |b| (*vip, b.address)));
             pairs.map(|(vip, backend)| (service.protocol.as_str(), vip, Some(backend)))
         })
         .collect()

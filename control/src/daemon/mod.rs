@@ -187,7 +187,9 @@ impl Daemon {
         let address = change.target.address;
         let report = &change.report;
         match report.outcome {
-            weir_proto::health::Outcome::Pass => tracing::info!(target = %address, "check passes: {}", report.health),
+            weir_proto::health::Outcome::Pass => {
+                tracing::info!(target = %address, "check passes: {}", report.health)
+            }
             weir_proto::health::Outcome::Fail(why) => {
                 tracing::warn!(target = %address, reason = %why, "check fails: {}", report.health);
             }
@@ -211,7 +213,12 @@ impl Daemon {
 
     /// While the dataplane is away, so may its host interfaces be, and every server looks dead through those.
     fn mute_checks(&self) {
-        let through_dataplane = self.in_force.config.ports.iter().any(|port| port.host_interface.is_some());
+        let through_dataplane = self
+            .in_force
+            .config
+            .ports
+            .iter()
+            .any(|port| port.host_interface.is_some());
         self.checks.mute(through_dataplane && self.session.is_none());
     }
 
@@ -223,7 +230,11 @@ impl Daemon {
     /// One line for the service manager.
     fn status_line(&self) -> String {
         let services = self.in_force.config.services.len();
-        let down = self.checks.book().iter().filter(|(_, record)| record.health == weir_proto::health::Health::Down);
+        let down = self
+            .checks
+            .book()
+            .iter()
+            .filter(|(_, record)| record.health == weir_proto::health::Health::Down);
         let (down, checked) = (down.count(), self.checks.book().iter().count());
         let dataplane = match (&self.session, self.publisher.refusal()) {
             (None, _) => "dataplane not connected, its last state stays".to_owned(),

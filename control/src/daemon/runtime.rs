@@ -2,7 +2,9 @@
 
 use super::{Daemon, Instant};
 use crate::link::Loads;
-use crate::publish::{BackendName, Drain, Drains, Override, Overrides, backend_key, service_key, service_keys};
+use crate::publish::{
+    BackendName, Drain, Drains, Override, Overrides, backend_key, service_key, service_keys,
+};
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -62,7 +64,11 @@ impl Daemon {
             return Err(PatchError::Nothing);
         }
         let name = find(&self.in_force.config, &patch)?;
-        let before = self.overrides.remove(&name).filter(|_| !patch.reset).unwrap_or_default();
+        let before = self
+            .overrides
+            .remove(&name)
+            .filter(|_| !patch.reset)
+            .unwrap_or_default();
         let after = Override {
             weight: patch.weight.or(before.weight),
             drain: patch.drain.or(before.drain),
@@ -81,7 +87,9 @@ impl Daemon {
         let settings = |config: &Config, name: &BackendName| {
             lookup(config, name).map(|(_, backend)| (backend.weight, backend.drain))
         };
-        kept.retain(|name, _| settings(config, name).is_some() && settings(config, name) == settings(old, name));
+        kept.retain(|name, _| {
+            settings(config, name).is_some() && settings(config, name) == settings(old, name)
+        });
         kept
     }
 
@@ -89,7 +97,9 @@ impl Daemon {
     /// flows to a missing server are to end at once, there are none; nor where a backend has no flow.
     pub(super) fn drains_after(&self, config: &Config, now: Instant) -> Drains {
         let loads = Loads::read(self.session.as_deref());
-        let kept: HashSet<BackendName> = backends(config).map(|(service, backend)| name(service, backend)).collect();
+        let kept: HashSet<BackendName> = backends(config)
+            .map(|(service, backend)| name(service, backend))
+            .collect();
         let old = backends(&self.in_force.config);
         let removed = old.filter(|(service, backend)| !kept.contains(&name(service, backend)));
         let new = removed.filter(|(service, backend)| self.has_flows(&loads, service, backend));
@@ -119,9 +129,14 @@ impl Daemon {
     pub(super) fn on_drained(&mut self, service: ServiceKey, backend: BackendKey) {
         let address = SocketAddr::new(backend.address, backend.port);
         let named = self.in_force.config.services.iter().find(|candidate| {
-            candidate.addresses.iter().any(|vip| service_key(candidate, *vip) == service)
+            candidate
+                .addresses
+                .iter()
+                .any(|vip| service_key(candidate, *vip) == service)
         });
-        let Some(service) = named.map(|service| service.name.clone()) else { return };
+        let Some(service) = named.map(|service| service.name.clone()) else {
+            return;
+        };
         let name = BackendName {
             service,
             backend: address,
@@ -140,7 +155,8 @@ impl Daemon {
         let loads = Loads::read(self.session.as_deref());
         let over = self.drains.iter().filter(|(name, drain)| {
             let service = self.in_force.config.service(&name.service);
-            drain.until <= now || !service.is_some_and(|service| self.has_flows(&loads, service, &drain.backend))
+            drain.until <= now
+                || !service.is_some_and(|service| self.has_flows(&loads, service, &drain.backend))
         });
         let over: Vec<BackendName> = over.map(|(name, _)| name.clone()).collect();
         for name in over {
@@ -151,9 +167,11 @@ impl Daemon {
     }
 }
 
-
 fn backends(config: &Config) -> impl Iterator<Item = (&Service, &Backend)> {
-    config.services.iter().flat_map(|service| service.backends.iter().map(move |backend| (service, backend)))
+    config
+        .services
+        .iter()
+        .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)))
 }
 
 fn name(service: &Service, backend: &Backend) -> BackendName {
@@ -166,22 +184,31 @@ fn name(service: &Service, backend: &Backend) -> BackendName {
 /// The configured backend of that name.
 fn lookup<'a>(config: &'a Config, name: &BackendName) -> Option<(&'a Service, &'a Backend)> {
     let service = config.service(&name.service)?;
-    let backend = service.backends.iter().find(|backend| backend.address == name.backend)?;
+    let backend = service
+        .backends
+        .iter()
+        .find(|backend| backend.address == name.backend)?;
     Some((service, backend))
 }
 
 /// The one backend a patch names.
 fn find(config: &Config, patch: &Patch) -> Result<BackendName, PatchError> {
-    let service = config.service(&patch.service).ok_or_else(|| PatchError::NoService(patch.service.clone()))?;
+    let service = config
+        .service(&patch.service)
+        .ok_or_else(|| PatchError::NoService(patch.service.clone()))?;
     let wanted = patch.backend.as_str();
     let (address, ip) = (wanted.parse::<SocketAddr>().ok(), wanted.parse::<IpAddr>().ok());
-    let exact = service.backends.iter().find(|backend| {
-        backend.name.as_deref() == Some(wanted) || Some(backend.address) == address
-    });
+    let exact = service
+        .backends
+        .iter()
+        .find(|backend| backend.name.as_deref() == Some(wanted) || Some(backend.address) == address);
     if let Some(backend) = exact {
         return Ok(name(service, backend));
     }
-    let mut at_ip = service.backends.iter().filter(|backend| Some(backend.address.ip()) == ip);
+    let mut at_ip = service
+        .backends
+        .iter()
+        .filter(|backend| Some(backend.address.ip()) == ip);
     let (service, backend) = (patch.service.clone(), patch.backend.clone());
     match (at_ip.next(), at_ip.next()) {
         (Some(only), None) => Ok(BackendName {

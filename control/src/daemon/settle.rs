@@ -24,7 +24,11 @@ impl Daemon {
         } else if self.dirty {
             self.dirty = false;
             let desired = self.desired();
-            for problem in desired.problems.iter().filter(|problem| !self.problems.contains(problem)) {
+            for problem in desired
+                .problems
+                .iter()
+                .filter(|problem| !self.problems.contains(problem))
+            {
                 tracing::warn!("{problem}");
             }
             self.send(&desired);
@@ -51,14 +55,28 @@ impl Daemon {
 
     fn port_names(&self) -> Vec<String> {
         match &self.session {
-            Some(session) => session.hello.about.ports.iter().map(|port| port.name.clone()).collect(),
-            None => self.in_force.config.ports.iter().map(|port| port.name.clone()).collect(),
+            Some(session) => session
+                .hello
+                .about
+                .ports
+                .iter()
+                .map(|port| port.name.clone())
+                .collect(),
+            None => self
+                .in_force
+                .config
+                .ports
+                .iter()
+                .map(|port| port.name.clone())
+                .collect(),
         }
     }
 
     /// Sends what leads to `desired`; false when there is nothing to send.
     pub(super) fn send(&mut self, desired: &Desired) -> bool {
-        let Some(sending) = self.publisher.next(&desired.table) else { return false };
+        let Some(sending) = self.publisher.next(&desired.table) else {
+            return false;
+        };
         tracing::debug!(
             generation = sending.generation,
             full = sending.full,
@@ -106,7 +124,10 @@ impl Daemon {
 
     fn on_away(&mut self, why: &str, lost: bool) {
         if lost {
-            tracing::warn!(reason = why, "dataplane disconnected; it keeps forwarding by its last state if it lives");
+            tracing::warn!(
+                reason = why,
+                "dataplane disconnected; it keeps forwarding by its last state if it lives"
+            );
         } else {
             tracing::warn!(reason = why, "dataplane not there; trying again until it is");
         }
@@ -143,7 +164,9 @@ impl Daemon {
                 detail,
             } => self.on_refused(generation, record_index, reason, detail.as_str()),
             Event::BackendDrained { service, backend } => self.on_drained(service, backend),
-            Event::Lost { events } => tracing::warn!(events, "the dataplane's events were lost: control was too slow"),
+            Event::Lost { events } => {
+                tracing::warn!(events, "the dataplane's events were lost: control was too slow")
+            }
             Event::WorkerPanicked { worker, message } => {
                 tracing::error!(worker, %message, "a worker of the dataplane panicked; the others go on");
             }
@@ -151,7 +174,9 @@ impl Daemon {
                 let mac = weir_rings::hello::mac_text::format(mac);
                 tracing::error!(%address, %mac, "somebody else claims an address of ours; find that host");
             }
-            Event::LinkChanged { port, up, speed_mbps, .. } => {
+            Event::LinkChanged {
+                port, up, speed_mbps, ..
+            } => {
                 let port = self.port_name(port);
                 tracing::warn!(%port, up, speed_mbps, "link changed");
             }
@@ -164,7 +189,11 @@ impl Daemon {
             Event::NeighborChanged { neighbor, state, .. } => {
                 tracing::debug!(address = %neighbor.address, %state, "neighbour changed");
             }
-            Event::BackendPassive { service, backend, sign } => {
+            Event::BackendPassive {
+                service,
+                backend,
+                sign,
+            } => {
                 tracing::debug!(%service, %backend, %sign, "passive sign");
             }
         }
@@ -183,7 +212,8 @@ impl Daemon {
         reason: weir_rings::message::RefuseReason,
         detail: &str,
     ) {
-        let Some(Verdict::Refused(refusal)) = self.publisher.refused(generation, record, reason, detail) else {
+        let Some(Verdict::Refused(refusal)) = self.publisher.refused(generation, record, reason, detail)
+        else {
             return;
         };
         let command = refusal.command.as_ref().map(|command| format!("{command:?}"));

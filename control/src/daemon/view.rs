@@ -100,7 +100,11 @@ impl Daemon {
                             backend: backend.address,
                         };
                         BackendView {
-                            record: standing.target.as_ref().and_then(|target| book.record(target)).cloned(),
+                            record: standing
+                                .target
+                                .as_ref()
+                                .and_then(|target| book.record(target))
+                                .cloned(),
                             set: self.overrides.get(&name).copied().unwrap_or_default(),
                             standing,
                         }

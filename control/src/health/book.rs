@@ -109,7 +109,9 @@ impl Book {
 
     /// The verdict on `target`; up when it is not checked.
     pub fn health(&self, target: &Target) -> Health {
-        self.records.get(target).map_or(Health::Up, |record| record.health)
+        self.records
+            .get(target)
+            .map_or(Health::Up, |record| record.health)
     }
 
     /// What is known of `target`.

@@ -119,4 +119,3 @@ fn fault(error: &io::Error) -> Fault {
         _ => Fault::Local,
     }
 }
-

@@ -6,8 +6,8 @@ use crate::clock::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
-use weir_proto::health::check::{Action, Check, Report};
 use weir_proto::health::Health;
+use weir_proto::health::check::{Action, Check, Report};
 
 /// Names one run of one check's task; a check that is stopped and started again gets a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -98,7 +98,12 @@ impl Checks {
     /// Checks exactly `targets` from now on; those that are checked already go on undisturbed.
     pub fn reconcile<'a>(&mut self, targets: impl IntoIterator<Item = &'a Target>) {
         let wanted: HashSet<&Target> = targets.into_iter().collect();
-        let gone: Vec<_> = self.running.keys().filter(|target| !wanted.contains(&***target)).cloned().collect();
+        let gone: Vec<_> = self
+            .running
+            .keys()
+            .filter(|target| !wanted.contains(&***target))
+            .cloned()
+            .collect();
         for target in gone {
             self.stop(&target);
         }
@@ -166,7 +171,10 @@ impl Checks {
 /// The distinct targets of an iterator, in a stable order of first mention.
 pub fn distinct(targets: impl IntoIterator<Item = Target>) -> Vec<Target> {
     let mut seen = HashSet::new();
-    targets.into_iter().filter(|target| seen.insert(target.clone())).collect()
+    targets
+        .into_iter()
+        .filter(|target| seen.insert(target.clone()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ use weir_proto::health::http::Get;
 /// What the backend's check checks; `None` without a check.
 pub fn target(backend: &Backend) -> Option<Target> {
     let check = backend.check.as_ref()?;
-    let address = SocketAddr::new(backend.address.ip(), check.kind.port().unwrap_or(backend.address.port()));
+    let address = SocketAddr::new(
+        backend.address.ip(),
+        check.kind.port().unwrap_or(backend.address.port()),
+    );
     Some(Target {
         address,
         dialogue: dialogue(&check.kind, address),
@@ -22,7 +25,13 @@ pub fn target(backend: &Backend) -> Option<Target> {
 
 /// Everything the configuration has checked, each target once.
 pub fn targets(config: &Config) -> Vec<Target> {
-    distinct(config.services.iter().flat_map(|service| &service.backends).filter_map(target))
+    distinct(
+        config
+            .services
+            .iter()
+            .flat_map(|service| &service.backends)
+            .filter_map(target),
+    )
 }
 
 fn dialogue(kind: &CheckKind, address: SocketAddr) -> Dialogue {

@@ -4,9 +4,9 @@ use super::*;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use weir_proto::health::Outcome;
 use weir_proto::health::http::{Get, HEAD_BYTES_MAX};
 use weir_proto::health::probe::{Failure, Fault};
-use weir_proto::health::Outcome;
 
 fn pace() -> Pace {
     Pace {
@@ -87,7 +87,9 @@ async fn converse(mut stream: TcpStream, manner: Manner) -> std::io::Result<()> 
             stream.write_all(&[b'H'; 65_536]).await?;
         },
         Manner::Noise => {
-            let noise: Vec<u8> = (0..4_096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            let noise: Vec<u8> = (0..4_096_u32)
+                .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+                .collect();
             stream.write_all(&noise).await
         }
         Manner::CloseAtOnce | Manner::Reset => Ok(()),
@@ -120,16 +122,27 @@ async fn servers_that_misbehave_go_down_for_the_right_reason() {
     ];
     for (manner, failure) in table {
         let (address, server) = serve(manner).await;
-        assert_eq!(outcome(target(address, http())).await, Outcome::Fail(failure), "{manner:?}");
+        assert_eq!(
+            outcome(target(address, http())).await,
+            Outcome::Fail(failure),
+            "{manner:?}"
+        );
         server.abort();
     }
     let (address, server) = serve(Manner::CloseAtOnce).await;
     let closed = outcome(target(address, http())).await;
     let may = [Failure::Truncated, Failure::Connection(Fault::Reset)].map(Outcome::Fail);
-    assert!(may.contains(&closed), "closing at once shows as an early end or, after our request, as a reset: {closed:?}");
+    assert!(
+        may.contains(&closed),
+        "closing at once shows as an early end or, after our request, as a reset: {closed:?}"
+    );
     server.abort();
     let refused = Outcome::Fail(Failure::Connection(Fault::Refused));
-    assert_eq!(outcome(target(address, Dialogue::Tcp)).await, refused, "nobody listens any more");
+    assert_eq!(
+        outcome(target(address, Dialogue::Tcp)).await,
+        refused,
+        "nobody listens any more"
+    );
 }
 
 #[tokio::test]
@@ -139,8 +152,13 @@ async fn a_server_that_comes_back_rises() {
     let mut checks = Checks::new(Clock::start(), 1);
     checks.reconcile([&target]);
     server.abort();
-    let down = tokio::time::timeout(Duration::from_secs(5), checks.next_change()).await.unwrap();
-    assert_eq!((down.report.health, checks.book().health(&target)), (Health::Down, Health::Down));
+    let down = tokio::time::timeout(Duration::from_secs(5), checks.next_change())
+        .await
+        .unwrap();
+    assert_eq!(
+        (down.report.health, checks.book().health(&target)),
+        (Health::Down, Health::Down)
+    );
     let listener = TcpListener::bind(address).await.unwrap();
     let server = tokio::spawn(async move {
         loop {
@@ -148,10 +166,19 @@ async fn a_server_that_comes_back_rises() {
             tokio::spawn(converse(stream, Manner::Answer("HTTP/1.0 200 OK\r\n\r\n")));
         }
     });
-    let up = tokio::time::timeout(Duration::from_secs(5), checks.next_change()).await.unwrap();
+    let up = tokio::time::timeout(Duration::from_secs(5), checks.next_change())
+        .await
+        .unwrap();
     assert_eq!(up.report.health, Health::Up);
     let record = checks.book().record(&target).unwrap();
-    assert_eq!(record.history.iter().map(|report| report.health).collect::<Vec<_>>(), [Health::Down, Health::Up]);
+    assert_eq!(
+        record
+            .history
+            .iter()
+            .map(|report| report.health)
+            .collect::<Vec<_>>(),
+        [Health::Down, Health::Up]
+    );
     server.abort();
 }
 
@@ -159,14 +186,30 @@ async fn a_server_that_comes_back_rises() {
 async fn reconciling_keeps_what_is_known_of_unchanged_targets() {
     let (address, server) = serve(Manner::CloseAtOnce).await;
     server.abort();
-    let (kept, slower) = (target(address, Dialogue::Tcp), Target { pace: Pace { fall: 9, ..pace() }, ..target(address, Dialogue::Tcp) });
+    let (kept, slower) = (
+        target(address, Dialogue::Tcp),
+        Target {
+            pace: Pace { fall: 9, ..pace() },
+            ..target(address, Dialogue::Tcp)
+        },
+    );
     let mut checks = Checks::new(Clock::start(), 1);
     checks.reconcile([&kept]);
-    tokio::time::timeout(Duration::from_secs(5), checks.next_change()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), checks.next_change())
+        .await
+        .unwrap();
     let before = checks.book().record(&kept).unwrap().clone();
     checks.reconcile([&kept, &slower, &kept]);
-    assert_eq!(checks.book().record(&kept), Some(&before), "unchanged: nothing is forgotten");
-    assert_eq!(checks.book().health(&slower), Health::Up, "changed: starts as configured");
+    assert_eq!(
+        checks.book().record(&kept),
+        Some(&before),
+        "unchanged: nothing is forgotten"
+    );
+    assert_eq!(
+        checks.book().health(&slower),
+        Health::Up,
+        "changed: starts as configured"
+    );
     assert_eq!(checks.running.len(), 2, "equal targets share a check");
     checks.reconcile([&slower]);
     assert_eq!((checks.book().record(&kept), checks.running.len()), (None, 1));
@@ -194,9 +237,15 @@ async fn muted_checks_take_no_server_down() {
     let mut checks = Checks::new(Clock::start(), 1);
     checks.mute(true);
     checks.reconcile([&target]);
-    assert!(tokio::time::timeout(Duration::from_millis(600), checks.next_change()).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(600), checks.next_change())
+            .await
+            .is_err()
+    );
     checks.mute(false);
-    let change = tokio::time::timeout(Duration::from_secs(5), checks.next_change()).await.unwrap();
+    let change = tokio::time::timeout(Duration::from_secs(5), checks.next_change())
+        .await
+        .unwrap();
     assert_eq!(change.report.health, Health::Down);
 }
 
@@ -220,7 +269,11 @@ async fn a_hundred_hanging_servers_delay_nobody() {
     while tokio::time::timeout_at(until, checks.next_change()).await.is_ok() {}
     let record = checks.book().record(&targets[100]).unwrap();
     assert!(record.passes >= 10, "one pass each 100 ms: {record:?}");
-    assert!(record.last.is_some_and(|Report { took, .. }| took < Duration::from_millis(200)));
+    assert!(
+        record
+            .last
+            .is_some_and(|Report { took, .. }| took < Duration::from_millis(200))
+    );
     server.abort();
     good_server.abort();
 }

@@ -15,17 +15,23 @@ pub struct Loads {
 impl Loads {
     /// Copies the counters; all zero without a dataplane.
     pub fn read(session: Option<&Session>) -> Self {
-        let Some(session) = session else { return Self::default() };
+        let Some(session) = session else {
+            return Self::default();
+        };
         let counters = &session.counters;
         let services: Vec<_> = counters.service_slots().collect();
-        let owners: HashMap<u32, ServiceKey> = services.iter().map(|(slot, owner)| (*slot, owner.key)).collect();
+        let owners: HashMap<u32, ServiceKey> =
+            services.iter().map(|(slot, owner)| (*slot, owner.key)).collect();
         let backends = counters.backend_slots().filter_map(|(slot, owner)| {
             let service = owners.get(&owner.service_slot)?;
             Some(((*service, owner.key), counters.backend_total(slot)))
         });
         Self {
             backends: backends.collect(),
-            services: services.iter().map(|(slot, owner)| (owner.key, counters.service_total(*slot))).collect(),
+            services: services
+                .iter()
+                .map(|(slot, owner)| (owner.key, counters.service_total(*slot)))
+                .collect(),
         }
     }
 
@@ -36,7 +42,9 @@ impl Loads {
 
     /// The sum over one backend of the services of these keys.
     pub fn backend(&self, keys: impl IntoIterator<Item = ServiceKey>, backend: BackendKey) -> LoadCounts {
-        sum(keys.into_iter().filter_map(|key| self.backends.get(&(key, backend))))
+        sum(keys
+            .into_iter()
+            .filter_map(|key| self.backends.get(&(key, backend))))
     }
 }
 

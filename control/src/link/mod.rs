@@ -40,7 +40,9 @@ pub struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("hello", &self.hello).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("hello", &self.hello)
+            .finish_non_exhaustive()
     }
 }
 
@@ -125,7 +127,9 @@ impl Link {
     /// Asks the dataplane's main thread.
     pub async fn query(&self, request: Request) -> Result<Response, QueryError> {
         let (reply, answer) = oneshot::channel();
-        self.orders.try_send(Order::Query { request, reply }).map_err(|_| QueryError::Busy)?;
+        self.orders
+            .try_send(Order::Query { request, reply })
+            .map_err(|_| QueryError::Busy)?;
         match tokio::time::timeout(QUERY_DEADLINE, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(QueryError::NotConnected),

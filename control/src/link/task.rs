@@ -158,7 +158,11 @@ impl Task {
         loop {
             let more = woken_by.try_io(Interest::READABLE, || {
                 end.poll();
-                if end.has_more() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+                if end.has_more() {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
             });
             if more.is_err() || end.closed().is_some() {
                 return Ok(());
@@ -173,7 +177,12 @@ impl Task {
         match end.commit(generation, sending.full, sending.commands) {
             Ok(()) => Ok(()),
             Err(CommitError::Closed(why)) => Err(Ended::Lost(why.to_string())),
-            Err(error) => Ok(self.tell(Report::Unsent { generation, why: error.to_string() }).await?),
+            Err(error) => Ok(self
+                .tell(Report::Unsent {
+                    generation,
+                    why: error.to_string(),
+                })
+                .await?),
         }
     }
 

@@ -71,7 +71,10 @@ fn port_ids(names: &[String]) -> HashMap<&str, ring::PortId> {
 
 /// A number for each service of several addresses.
 fn group_numbers(config: &Config) -> HashMap<&str, NonZeroU32> {
-    let several = config.services.iter().filter(|service| service.addresses.len() > 1);
+    let several = config
+        .services
+        .iter()
+        .filter(|service| service.addresses.len() > 1);
     let names: BTreeSet<&str> = several.map(|service| service.name.as_str()).collect();
     let mut taken = BTreeSet::new();
     let mut numbers = HashMap::new();
@@ -94,7 +97,9 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn service(&mut self, service: &weir_configs::Service) {
-        let Some(first) = service.addresses.first() else { return };
+        let Some(first) = service.addresses.first() else {
+            return;
+        };
         for address in &service.addresses {
             let owned = (self.inputs.owns)(address.ip());
             let vip = ring::Vip {
@@ -144,14 +149,23 @@ impl Builder<'_> {
             upper_threshold: backend.upper_threshold,
             lower_threshold: backend.lower_threshold,
             drain: out,
-            ..ring::Backend::new(service, backend_key(backend), convert::forward(backend.forward, backend.tunnel))
+            ..ring::Backend::new(
+                service,
+                backend_key(backend),
+                convert::forward(backend.forward, backend.tunnel),
+            )
         };
         self.desired.table.backends.insert((service, record.key), record);
     }
 
     /// Backends that have left this service's configuration and keep their flows a while.
     fn drains(&mut self, service: &weir_configs::Service, key: ring::ServiceKey) {
-        for (name, drain) in self.inputs.drains.iter().filter(|(name, _)| name.service == service.name) {
+        for (name, drain) in self
+            .inputs
+            .drains
+            .iter()
+            .filter(|(name, _)| name.service == service.name)
+        {
             let configured = service.backends.iter().any(|other| other.address == name.backend);
             if configured {
                 continue;
@@ -173,7 +187,9 @@ impl Builder<'_> {
         };
         let mut gateways = Vec::new();
         for hop in &route.next_hops {
-            let Some(port) = self.port(&hop.port, &format!("route {}", route.to)) else { continue };
+            let Some(port) = self.port(&hop.port, &format!("route {}", route.to)) else {
+                continue;
+            };
             gateways.push(ring::Gateway {
                 via: hop.via,
                 port: Some(port),
@@ -183,7 +199,10 @@ impl Builder<'_> {
         }
         if gateways.len() > ring::GATEWAYS_MAX {
             let (count, max) = (gateways.len(), ring::GATEWAYS_MAX);
-            self.problem(format!("route {} has {count} gateways: only the first {max} are used", route.to));
+            self.problem(format!(
+                "route {} has {count} gateways: only the first {max} are used",
+                route.to
+            ));
             gateways.truncate(max);
         }
         if !gateways.is_empty() {
@@ -197,14 +216,19 @@ impl Builder<'_> {
     }
 
     fn neighbor(&mut self, neighbor: &weir_configs::Neighbor) {
-        let Some(port) = self.port(&neighbor.port, &format!("neighbour {}", neighbor.address)) else { return };
+        let Some(port) = self.port(&neighbor.port, &format!("neighbour {}", neighbor.address)) else {
+            return;
+        };
         let key = ring::NeighborKey {
             address: neighbor.address,
             port: Some(port),
             vlan: None,
         };
         let mac = neighbor.mac.0;
-        self.desired.table.neighbors.insert(key, ring::Neighbor { key, mac });
+        self.desired
+            .table
+            .neighbors
+            .insert(key, ring::Neighbor { key, mac });
     }
 
     fn port(&mut self, name: &str, what: &str) -> Option<ring::PortId> {
@@ -238,7 +262,10 @@ pub(crate) fn service_key(service: &weir_configs::Service, address: SocketAddr) 
 
 /// The service's keys, one for each address.
 pub(crate) fn service_keys(service: &weir_configs::Service) -> impl Iterator<Item = ring::ServiceKey> + '_ {
-    service.addresses.iter().map(|address| service_key(service, *address))
+    service
+        .addresses
+        .iter()
+        .map(|address| service_key(service, *address))
 }
 
 /// The backend's key.

@@ -11,8 +11,8 @@ mod publisher;
 mod standing;
 mod table;
 
-pub(crate) use desired::{backend_key, service_key, service_keys};
 pub use desired::{Desired, Inputs, desired};
+pub(crate) use desired::{backend_key, service_key, service_keys};
 pub use publisher::{Publisher, Refusal, Sending, Verdict};
 pub use standing::{Drain, Drains, Override, Overrides, Standing, WhyOut, standing};
 pub use table::Table;

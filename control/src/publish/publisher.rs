@@ -110,7 +110,9 @@ impl Publisher {
 
     /// The dataplane has put `generation` in force.
     pub fn published(&mut self, generation: u64) -> Option<Verdict> {
-        let done = self.under_way.take_if(|under_way| under_way.generation == generation)?;
+        let done = self
+            .under_way
+            .take_if(|under_way| under_way.generation == generation)?;
         self.in_force = Some(done.table);
         self.in_force_generation = Some(generation);
         self.refused = None;
@@ -126,7 +128,9 @@ impl Publisher {
         reason: RefuseReason,
         detail: &str,
     ) -> Option<Verdict> {
-        let done = self.under_way.take_if(|under_way| under_way.generation == generation)?;
+        let done = self
+            .under_way
+            .take_if(|under_way| under_way.generation == generation)?;
         // Record 0 is Begin.
         let at = record_index.and_then(|index| usize::try_from(index).ok()?.checked_sub(1));
         let refusal = Refusal {

@@ -76,7 +76,9 @@ pub fn standing(inputs: &Inputs<'_>, service: &Service, backend: &Backend) -> St
     let set = inputs.overrides.get(&name).copied().unwrap_or_default();
     let target = targets::target(backend);
     Standing {
-        health: target.as_ref().map_or(Health::Up, |target| (inputs.health)(target)),
+        health: target
+            .as_ref()
+            .map_or(Health::Up, |target| (inputs.health)(target)),
         target,
         weight: set.weight.unwrap_or(backend.weight),
         drain: set.drain.unwrap_or(backend.drain),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use weir_rings::message::{
-    Backend, BackendKey, Command, LocalAddress, LocalAddressKey, Neighbor, NeighborKey, Prefix, Route, Service,
-    ServiceKey, Timeouts, Vip,
+    Backend, BackendKey, Command, LocalAddress, LocalAddressKey, Neighbor, NeighborKey, Prefix, Route,
+    Service, ServiceKey, Timeouts, Vip,
 };
 
 /// A whole table. The order of everything in it is that of the keys, so equal tables are told alike.
@@ -34,14 +34,20 @@ impl Table {
         self.plan_deletes(new, &mut commands);
         self.plan_upserts(new, &mut commands);
         let held = |table: &Self, address: &IpAddr| table.vips.get(address).is_some_and(|vip| vip.owned);
-        let claimed = new.vips.keys().filter(|address| held(new, address) && !held(self, address));
+        let claimed = new
+            .vips
+            .keys()
+            .filter(|address| held(new, address) && !held(self, address));
         commands.extend(claimed.map(|address| Command::Announce(*address)));
         commands
     }
 
     fn plan_deletes(&self, new: &Self, commands: &mut Vec<Command>) {
-        let service_goes = |key: &ServiceKey| self.services.contains_key(key) && !new.services.contains_key(key);
-        commands.extend(gone(&self.local_addresses, &new.local_addresses).map(|key| Command::DeleteLocalAddress(*key)));
+        let service_goes =
+            |key: &ServiceKey| self.services.contains_key(key) && !new.services.contains_key(key);
+        commands.extend(
+            gone(&self.local_addresses, &new.local_addresses).map(|key| Command::DeleteLocalAddress(*key)),
+        );
         // Deleting a service deletes its backends.
         let backends = gone(&self.backends, &new.backends).filter(|(service, _)| !service_goes(service));
         commands.extend(backends.map(|(service, backend)| Command::DeleteBackend(*service, *backend)));
@@ -55,8 +61,10 @@ impl Table {
         if self.timeouts != new.timeouts {
             commands.push(Command::Timeouts(new.timeouts.unwrap_or_default()));
         }
-        commands.extend(differing(&self.neighbors, &new.neighbors).map(|value| Command::UpsertNeighbor(*value)));
-        commands.extend(differing(&self.routes, &new.routes).map(|value| Command::UpsertRoute(value.clone())));
+        commands
+            .extend(differing(&self.neighbors, &new.neighbors).map(|value| Command::UpsertNeighbor(*value)));
+        commands
+            .extend(differing(&self.routes, &new.routes).map(|value| Command::UpsertRoute(value.clone())));
         commands.extend(differing(&self.vips, &new.vips).map(|value| Command::UpsertVip(*value)));
         commands.extend(differing(&self.services, &new.services).map(|value| Command::UpsertService(*value)));
         let local = differing(&self.local_addresses, &new.local_addresses);
@@ -100,5 +108,7 @@ fn differing<'a, K: Ord, V: PartialEq>(
     old: &'a BTreeMap<K, V>,
     new: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = &'a V> {
-    new.iter().filter(|(key, value)| old.get(key) != Some(value)).map(|(_, value)| value)
+    new.iter()
+        .filter(|(key, value)| old.get(key) != Some(value))
+        .map(|(_, value)| value)
 }

@@ -12,7 +12,10 @@ use weir_proto::time::Instant;
 use weir_rings::message::{Command, Forward, PortId};
 
 fn seed() -> u64 {
-    std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_120)
+    std::env::var("WEIR_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(20_261_120)
 }
 
 fn parse(text: &str) -> Config {
@@ -34,14 +37,26 @@ const PORTS: &str = r#"
 fn random_config(rng: &mut SmallRng) -> Config {
     let mut text = String::from(PORTS);
     if rng.random_bool(0.3) {
-        text.insert_str(0, "[timeouts]\npreset = \"dpvs\"\n[ipvs]\nexpire_nodest_conn = true\n");
+        text.insert_str(
+            0,
+            "[timeouts]\npreset = \"dpvs\"\n[ipvs]\nexpire_nodest_conn = true\n",
+        );
     }
     if rng.random_bool(0.5) {
         let gateway = rng.random_range(3..5);
-        writeln!(text, "[[route]]\nto = \"0.0.0.0/0\"\nvia = \"198.51.100.{gateway}\"").unwrap();
+        writeln!(
+            text,
+            "[[route]]\nto = \"0.0.0.0/0\"\nvia = \"198.51.100.{gateway}\""
+        )
+        .unwrap();
     }
     if rng.random_bool(0.3) {
-        writeln!(text, "[[neighbor]]\naddress = \"192.0.2.11\"\nmac = \"02:00:00:00:00:0{}\"", rng.random_range(1..4)).unwrap();
+        writeln!(
+            text,
+            "[[neighbor]]\naddress = \"192.0.2.11\"\nmac = \"02:00:00:00:00:0{}\"",
+            rng.random_range(1..4)
+        )
+        .unwrap();
     }
     for name in ["a", "b", "c", "d"] {
         if rng.random_bool(0.7) {
@@ -57,29 +72,57 @@ fn random_service(rng: &mut SmallRng, name: &str, text: &mut String) {
     let protocol = ["tcp", "udp"][rng.random_range(0..2)];
     let forward = ["dr", "nat", "fullnat", "tunnel"][rng.random_range(0..4)];
     let scheduler = ["rr", "wrr", "wlc", "maglev"][rng.random_range(0..4)];
-    writeln!(text, "[[service]]\nname = \"{name}\"\nprotocol = \"{protocol}\"\nforward = \"{forward}\"").unwrap();
+    writeln!(
+        text,
+        "[[service]]\nname = \"{name}\"\nprotocol = \"{protocol}\"\nforward = \"{forward}\""
+    )
+    .unwrap();
     writeln!(text, "scheduler = \"{scheduler}\"").unwrap();
     let several = rng.random_bool(0.3);
     match several {
-        true => writeln!(text, "addresses = [\"192.0.2.{vip}:{port}\", \"192.0.2.103:{port}\"]").unwrap(),
+        true => writeln!(
+            text,
+            "addresses = [\"192.0.2.{vip}:{port}\", \"192.0.2.103:{port}\"]"
+        )
+        .unwrap(),
         false => writeln!(text, "address = \"192.0.2.{vip}:{port}\"").unwrap(),
     }
     if forward == "fullnat" {
-        writeln!(text, "local_addresses = [\"192.0.2.{}\"]", rng.random_range(50..52)).unwrap();
+        writeln!(
+            text,
+            "local_addresses = [\"192.0.2.{}\"]",
+            rng.random_range(50..52)
+        )
+        .unwrap();
     }
     if rng.random_bool(0.3) {
         writeln!(text, "persistence_timeout_s = {}", rng.random_range(1..3) * 100).unwrap();
     }
     if rng.random_bool(0.2) {
-        writeln!(text, "timeouts = {{ udp_s = 30 }}\nipvs = {{ expire_nodest_conn = true }}").unwrap();
+        writeln!(
+            text,
+            "timeouts = {{ udp_s = 30 }}\nipvs = {{ expire_nodest_conn = true }}"
+        )
+        .unwrap();
     }
     if rng.random_bool(0.6) {
-        writeln!(text, "check = {{ tcp = {{}}, interval_ms = {} }}", rng.random_range(1..3) * 1_000).unwrap();
+        writeln!(
+            text,
+            "check = {{ tcp = {{}}, interval_ms = {} }}",
+            rng.random_range(1..3) * 1_000
+        )
+        .unwrap();
     }
     for server in 11..16 {
         if rng.random_bool(0.6) {
             writeln!(text, "[[service.backend]]\naddress = \"192.0.2.{server}:{port}\"").unwrap();
-            writeln!(text, "weight = {}\ndrain = {}", rng.random_range(0..3), rng.random_bool(0.1)).unwrap();
+            writeln!(
+                text,
+                "weight = {}\ndrain = {}",
+                rng.random_range(0..3),
+                rng.random_bool(0.1)
+            )
+            .unwrap();
         }
     }
 }
@@ -88,7 +131,11 @@ fn random_service(rng: &mut SmallRng, name: &str, text: &mut String) {
 fn verdict(target: &Target, salt: u64) -> Health {
     let mut hasher = DefaultHasher::new();
     (target, salt).hash(&mut hasher);
-    if hasher.finish() % 3 == 0 { Health::Down } else { Health::Up }
+    if hasher.finish().is_multiple_of(3) {
+        Health::Down
+    } else {
+        Health::Up
+    }
 }
 
 fn ports() -> Vec<String> {
@@ -113,28 +160,49 @@ fn apply_strictly(table: &mut Table, commands: &[Command], context: &str) {
     for command in commands {
         match command {
             Command::UpsertService(service) => {
-                assert!(table.vips.contains_key(&service.key.address), "{context}: {command:?} before its VIP");
+                assert!(
+                    table.vips.contains_key(&service.key.address),
+                    "{context}: {command:?} before its VIP"
+                );
             }
             Command::DeleteVip(address) => {
                 let used = table.services.keys().any(|key| key.address == *address);
-                assert!(!used && table.vips.contains_key(address), "{context}: {command:?}");
+                assert!(
+                    !used && table.vips.contains_key(address),
+                    "{context}: {command:?}"
+                );
             }
-            Command::DeleteService(key) => assert!(table.services.contains_key(key), "{context}: {command:?}"),
+            Command::DeleteService(key) => {
+                assert!(table.services.contains_key(key), "{context}: {command:?}")
+            }
             Command::UpsertBackend(backend) => {
-                assert!(table.services.contains_key(&backend.service), "{context}: {command:?} before its service");
+                assert!(
+                    table.services.contains_key(&backend.service),
+                    "{context}: {command:?} before its service"
+                );
             }
             Command::DeleteBackend(service, backend) => {
-                assert!(table.backends.contains_key(&(*service, *backend)), "{context}: {command:?}");
+                assert!(
+                    table.backends.contains_key(&(*service, *backend)),
+                    "{context}: {command:?}"
+                );
             }
             Command::UpsertLocalAddress(local) => {
                 let service = local.key.service.unwrap();
-                assert!(table.services.contains_key(&service), "{context}: {command:?} before its service");
+                assert!(
+                    table.services.contains_key(&service),
+                    "{context}: {command:?} before its service"
+                );
             }
             Command::DeleteLocalAddress(key) => {
                 assert!(table.local_addresses.contains_key(key), "{context}: {command:?}");
             }
-            Command::DeleteRoute(prefix) => assert!(table.routes.contains_key(prefix), "{context}: {command:?}"),
-            Command::DeleteNeighbor(key) => assert!(table.neighbors.contains_key(key), "{context}: {command:?}"),
+            Command::DeleteRoute(prefix) => {
+                assert!(table.routes.contains_key(prefix), "{context}: {command:?}")
+            }
+            Command::DeleteNeighbor(key) => {
+                assert!(table.neighbors.contains_key(key), "{context}: {command:?}")
+            }
             Command::UpsertVip(_)
             | Command::UpsertRoute(_)
             | Command::UpsertNeighbor(_)
@@ -159,9 +227,16 @@ fn a_thousand_reloads_each_leave_what_a_fresh_start_makes() {
         longest = longest.max(plan.len());
         apply_strictly(&mut held, &plan, &format!("WEIR_SEED={seed}, round {round}"));
         assert_eq!(held, fresh, "WEIR_SEED={seed}, round {round}");
-        assert_eq!(held.plan(&fresh), vec![], "a second reload of the same says nothing");
+        assert_eq!(
+            held.plan(&fresh),
+            vec![],
+            "a second reload of the same says nothing"
+        );
     }
-    assert!(longest > 20, "the plans were worth testing: at most {longest} commands");
+    assert!(
+        longest > 20,
+        "the plans were worth testing: at most {longest} commands"
+    );
 }
 
 #[test]
@@ -171,7 +246,11 @@ fn a_full_resync_from_nothing_makes_the_same_table() {
     for round in 0..200 {
         let fresh = table(&random_config(&mut rng), round, &Overrides::new());
         let mut held = Table::default();
-        apply_strictly(&mut held, &Table::default().plan(&fresh), &format!("WEIR_SEED={seed}, round {round}"));
+        apply_strictly(
+            &mut held,
+            &Table::default().plan(&fresh),
+            &format!("WEIR_SEED={seed}, round {round}"),
+        );
         assert_eq!(held, fresh, "WEIR_SEED={seed}, round {round}");
     }
 }
@@ -196,7 +275,10 @@ fn web(more: &str) -> Config {
 
 /// (weight, drain) of the backend whose address ends in `octet`; `None` when it is not in the table.
 fn held(table: &Table, octet: u8) -> Option<(u16, bool)> {
-    let found = table.backends.iter().find(|((_, key), _)| key.address == std::net::IpAddr::from([192, 0, 2, octet]));
+    let found = table
+        .backends
+        .iter()
+        .find(|((_, key), _)| key.address == std::net::IpAddr::from([192, 0, 2, octet]));
     found.map(|(_, backend)| (backend.weight, backend.drain))
 }
 
@@ -223,18 +305,36 @@ fn health_weight_and_drain_decide_what_a_backend_gets() {
         (true, false, set(Some(9), Some(false)), Some((0, true))),
     ];
     for (down, ends, set, expected) in rows {
-        let config = web(if ends { "[ipvs]\nexpire_nodest_conn = true\n" } else { "" });
+        let config = web(if ends {
+            "[ipvs]\nexpire_nodest_conn = true\n"
+        } else {
+            ""
+        });
         let is_11 = |target: &Target| target.address.ip() == std::net::IpAddr::from([192, 0, 2, 11]);
         let desired = desired(&Inputs {
             config: &config,
             ports: &ports(),
-            health: &|target| if down && is_11(target) { Health::Down } else { Health::Up },
+            health: &|target| {
+                if down && is_11(target) {
+                    Health::Down
+                } else {
+                    Health::Up
+                }
+            },
             overrides: &Overrides::from([(name(11), set)]),
             drains: &Drains::new(),
             owns: &|_| true,
         });
-        assert_eq!(held(&desired.table, 11), expected, "down {down}, ends {ends}, {set:?}");
-        assert_eq!(held(&desired.table, 12), Some((5, false)), "the other backend is left alone");
+        assert_eq!(
+            held(&desired.table, 11),
+            expected,
+            "down {down}, ends {ends}, {set:?}"
+        );
+        assert_eq!(
+            held(&desired.table, 12),
+            Some((5, false)),
+            "the other backend is left alone"
+        );
     }
 }
 
@@ -249,7 +349,10 @@ fn removed_backends_drain_and_come_back_as_configured() {
         backend: backend.clone(),
         until: Instant::MAX,
     };
-    let drains = Drains::from([(name(13), drain(&gone)), (name(12), drain(&config.services[0].backends[1]))]);
+    let drains = Drains::from([
+        (name(13), drain(&gone)),
+        (name(12), drain(&config.services[0].backends[1])),
+    ]);
     let inputs = Inputs {
         config: &config,
         ports: &ports(),
@@ -260,7 +363,11 @@ fn removed_backends_drain_and_come_back_as_configured() {
     };
     let table = desired(&inputs).table;
     assert_eq!(held(&table, 13), Some((0, true)));
-    assert_eq!(held(&table, 12), Some((5, false)), "configured again: the drain is over");
+    assert_eq!(
+        held(&table, 12),
+        Some((5, false)),
+        "configured again: the drain is over"
+    );
 }
 
 #[test]
@@ -297,7 +404,11 @@ fn ports_are_named_by_the_dataplanes_order_and_missing_ones_are_told() {
     assert_eq!(route.gateways[0].port, Some(PortId(0)));
     let untold = compute(&["lan".into()]);
     assert!(untold.table.routes.is_empty());
-    assert!(untold.problems[0].contains("no port \"wan\"; restart weir-dataplane"), "{:?}", untold.problems);
+    assert!(
+        untold.problems[0].contains("no port \"wan\"; restart weir-dataplane"),
+        "{:?}",
+        untold.problems
+    );
 }
 
 #[test]
@@ -307,7 +418,12 @@ fn services_of_several_addresses_share_one_group_number_that_stays() {
             "{PORTS}{others}[[service]]\nname = \"pair\"\naddresses = [\"192.0.2.100:80\", \"192.0.2.100:443\"]\n"
         );
         let table = table(&parse(&text), 0, &Overrides::new());
-        let groups: Vec<_> = table.services.values().filter(|service| service.key.port != 1).map(|s| s.group).collect();
+        let groups: Vec<_> = table
+            .services
+            .values()
+            .filter(|service| service.key.port != 1)
+            .map(|s| s.group)
+            .collect();
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0], groups[1]);
         groups[0].unwrap()
@@ -316,13 +432,26 @@ fn services_of_several_addresses_share_one_group_number_that_stays() {
     let other = "[[service]]\nname = \"other\"\naddresses = [\"192.0.2.100:1\", \"192.0.2.101:1\"]\n";
     assert_eq!(group(other), alone, "other services do not change it");
     let single = table(&web(""), 0, &Overrides::new());
-    assert!(single.services.values().all(|service| service.group.is_none() && service.forward == Forward::Dr.mode()));
+    assert!(
+        single
+            .services
+            .values()
+            .all(|service| service.group.is_none() && service.forward == Forward::Dr.mode())
+    );
 }
 
 #[test]
 fn backends_with_equal_checks_share_a_target() {
-    let text = format!("{PORTS}{WEB}{}", WEB.replace("web", "web2").replace("100:80", "101:80"));
+    let text = format!(
+        "{PORTS}{WEB}{}",
+        WEB.replace("web", "web2").replace("100:80", "101:80")
+    );
     assert_eq!(targets::targets(&parse(&text)).len(), 2);
-    let text = format!("{PORTS}{WEB}{}", WEB.replace("web", "web2").replace("100:80", "101:80").replace("{ tcp = {} }", "{ tcp = {}, fall = 9 }"));
+    let text = format!(
+        "{PORTS}{WEB}{}",
+        WEB.replace("web", "web2")
+            .replace("100:80", "101:80")
+            .replace("{ tcp = {} }", "{ tcp = {}, fall = 9 }")
+    );
     assert_eq!(targets::targets(&parse(&text)).len(), 4);
 }

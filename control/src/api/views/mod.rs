@@ -31,13 +31,20 @@ pub(super) fn status(view: &View) -> types::Status {
         dataplane: dataplane(view),
         services: view.config.services.len() as u64,
         backends: counts(view),
-        packets: view.session.as_deref().map(|session| totals(session, None)).unwrap_or_default(),
+        packets: view
+            .session
+            .as_deref()
+            .map(|session| totals(session, None))
+            .unwrap_or_default(),
     }
 }
 
 fn dataplane(view: &View) -> types::DataplaneStatus {
     let about = view.session.as_ref().map(|session| &session.hello.about);
-    let totals = view.session.as_ref().map(|session| session.counters.worker_total());
+    let totals = view
+        .session
+        .as_ref()
+        .map(|session| session.counters.worker_total());
     let workers = about.map_or(0, |about| about.workers.len());
     types::DataplaneStatus {
         connected: view.session.is_some(),
@@ -70,7 +77,13 @@ fn state(backend: &BackendView) -> BackendState {
         Some(WhyOut::Down) => BackendState::Down,
         Some(WhyOut::Drain) => BackendState::Draining,
         Some(WhyOut::WeightZero) => BackendState::Quiesced,
-        None if backend.record.as_ref().is_some_and(|record| record.last.is_none()) => BackendState::Checking,
+        None if backend
+            .record
+            .as_ref()
+            .is_some_and(|record| record.last.is_none()) =>
+        {
+            BackendState::Checking
+        }
         None => BackendState::Up,
     }
 }
@@ -80,7 +93,9 @@ pub(super) fn services(view: &View) -> types::Services {
     let pairs = view.config.services.iter().zip(&view.backends);
     types::Services {
         schema: schema::SERVICES.into(),
-        services: pairs.map(|(config, backends)| service(view, &loads, config, backends)).collect(),
+        services: pairs
+            .map(|(config, backends)| service(view, &loads, config, backends))
+            .collect(),
     }
 }
 
@@ -90,7 +105,11 @@ fn service(view: &View, loads: &Loads, service: &Service, backends: &[BackendVie
         protocol: service.protocol.as_str().into(),
         addresses: service.addresses.iter().map(ToString::to_string).collect(),
         scheduler: service.scheduler.as_str().into(),
-        scheduler_flags: service.scheduler_flags.iter().map(|flag| flag.as_str().into()).collect(),
+        scheduler_flags: service
+            .scheduler_flags
+            .iter()
+            .map(|flag| flag.as_str().into())
+            .collect(),
         forward: service.forward.as_str().into(),
         persistence_timeout_s: service.persistence_timeout_s,
         one_packet: service.one_packet,
@@ -104,7 +123,9 @@ pub(super) fn backends(view: &View) -> types::Backends {
     let pairs = view.config.services.iter().zip(&view.backends);
     types::Backends {
         schema: schema::BACKENDS.into(),
-        backends: pairs.flat_map(|(service, backends)| backend_rows(view, &loads, service, backends)).collect(),
+        backends: pairs
+            .flat_map(|(service, backends)| backend_rows(view, &loads, service, backends))
+            .collect(),
     }
 }
 
@@ -114,7 +135,11 @@ fn backend_rows<'a>(
     service: &'a Service,
     backends: &'a [BackendView],
 ) -> impl Iterator<Item = types::Backend> + 'a {
-    service.backends.iter().zip(backends).map(move |(config, found)| backend(view, loads, service, config, found))
+    service
+        .backends
+        .iter()
+        .zip(backends)
+        .map(move |(config, found)| backend(view, loads, service, config, found))
 }
 
 fn backend(
@@ -124,7 +149,11 @@ fn backend(
     backend: &Backend,
     found: &BackendView,
 ) -> types::Backend {
-    let in_force = if found.standing.why_out().is_some() { 0 } else { found.standing.weight };
+    let in_force = if found.standing.why_out().is_some() {
+        0
+    } else {
+        found.standing.weight
+    };
     types::Backend {
         service: service.name.clone(),
         name: backend.name.clone(),

@@ -22,7 +22,11 @@ fn session(view: &View) -> Result<&Session, Refusal> {
 /// The dataplane has answered another question than was asked.
 fn mismatch() -> Refusal {
     let help = "run weir-control and weir-dataplane of the same version";
-    Refusal::new(StatusCode::CONFLICT, "the dataplane's answer is of another kind than the question", help)
+    Refusal::new(
+        StatusCode::CONFLICT,
+        "the dataplane's answer is of another kind than the question",
+        help,
+    )
 }
 
 fn port_name(session: &Session, port: PortId) -> String {
@@ -32,7 +36,9 @@ fn port_name(session: &Session, port: PortId) -> String {
 
 pub(in super::super) async fn ports(view: &View) -> Result<types::Ports, Refusal> {
     let session = session(view)?;
-    let Response::Ports(rows) = view.link.query(Request::Ports).await? else { return Err(mismatch()) };
+    let Response::Ports(rows) = view.link.query(Request::Ports).await? else {
+        return Err(mismatch());
+    };
     Ok(types::Ports {
         schema: schema::PORTS.into(),
         ports: rows.iter().map(|row| port(session, row)).collect(),
@@ -42,7 +48,12 @@ pub(in super::super) async fn ports(view: &View) -> Result<types::Ports, Refusal
 fn port(session: &Session, row: &PortRow) -> types::Port {
     let counts = session.counters.port_total(row.id);
     let about = session.hello.about.ports.get(usize::from(row.id.0));
-    let device = |name: &str| row.xstats.iter().find(|(key, _)| key == name).map_or(0, |(_, value)| *value);
+    let device = |name: &str| {
+        row.xstats
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or(0, |(_, value)| *value)
+    };
     types::Port {
         name: row.name.clone(),
         device: row.device.clone(),
@@ -53,7 +64,12 @@ fn port(session: &Session, row: &PortRow) -> types::Port {
         mtu_bytes: row.mtu.into(),
         rx_queues: row.queues.0,
         tx_queues: row.queues.1,
-        addresses: about.map_or_else(Vec::new, |port| port.addresses.iter().map(|(a, len)| format!("{a}/{len}")).collect()),
+        addresses: about.map_or_else(Vec::new, |port| {
+            port.addresses
+                .iter()
+                .map(|(a, len)| format!("{a}/{len}"))
+                .collect()
+        }),
         host_interface: about.and_then(|port| port.host_interface.clone()),
         rx_packets: counts.rx_packets,
         rx_bytes: counts.rx_bytes,
@@ -68,13 +84,18 @@ fn port(session: &Session, row: &PortRow) -> types::Port {
 
 pub(in super::super) async fn workers(view: &View) -> Result<types::Workers, Refusal> {
     let session = session(view)?;
-    let Response::Workers(rows) = view.link.query(Request::Workers).await? else { return Err(mismatch()) };
+    let Response::Workers(rows) = view.link.query(Request::Workers).await? else {
+        return Err(mismatch());
+    };
     let workers = rows.iter().map(|row| types::Worker {
         id: row.id.into(),
         cpu: row.cpu,
         state: row.state.clone(),
         packets: totals(session, Some(row.id)),
-        steered: session.counters.worker(row.id).map_or(0, |counts| counts.steered_out),
+        steered: session
+            .counters
+            .worker(row.id)
+            .map_or(0, |counts| counts.steered_out),
         flows: row.flows,
     });
     Ok(types::Workers {
@@ -85,7 +106,9 @@ pub(in super::super) async fn workers(view: &View) -> Result<types::Workers, Ref
 
 pub(in super::super) async fn neighbors(view: &View) -> Result<types::Neighbors, Refusal> {
     let session = session(view)?;
-    let Response::Neighbors(rows) = view.link.query(Request::Neighbors).await? else { return Err(mismatch()) };
+    let Response::Neighbors(rows) = view.link.query(Request::Neighbors).await? else {
+        return Err(mismatch());
+    };
     let mut rows: Vec<NeighborRow> = rows;
     rows.sort_by_key(|row| (row.port, row.address));
     let neighbors = rows.iter().map(|row| types::Neighbor {
@@ -106,19 +129,35 @@ pub(in super::super) async fn neighbors(view: &View) -> Result<types::Neighbors,
 
 /// An address, or an address and port.
 fn endpoint(text: &str) -> Result<(IpAddr, Option<u16>), Refusal> {
-    let socket = text.parse::<SocketAddr>().map(|address| (address.ip(), Some(address.port())));
-    socket.or_else(|_| text.parse().map(|address| (address, None))).map_err(|_| {
-        Refusal::malformed(format!("\"{text}\" is neither an address nor address:port"), "write 192.0.2.11 or 192.0.2.11:80")
-    })
+    let socket = text
+        .parse::<SocketAddr>()
+        .map(|address| (address.ip(), Some(address.port())));
+    socket
+        .or_else(|_| text.parse().map(|address| (address, None)))
+        .map_err(|_| {
+            Refusal::malformed(
+                format!("\"{text}\" is neither an address nor address:port"),
+                "write 192.0.2.11 or 192.0.2.11:80",
+            )
+        })
 }
 
 pub(in super::super) async fn flows(view: &View, query: &types::FlowQuery) -> Result<types::Flows, Refusal> {
     session(view)?;
-    let limit = query.limit.filter(|limit| *limit > 0).unwrap_or(FLOWS_DEFAULT).min(ROWS_MAX);
+    let limit = query
+        .limit
+        .filter(|limit| *limit > 0)
+        .unwrap_or(FLOWS_DEFAULT)
+        .min(ROWS_MAX);
     let backend = query.backend.as_deref().map(endpoint).transpose()?;
     let filter = FlowFilter {
         service: None,
-        client: query.client.as_deref().map(endpoint).transpose()?.map(|(address, _)| address),
+        client: query
+            .client
+            .as_deref()
+            .map(endpoint)
+            .transpose()?
+            .map(|(address, _)| address),
         backend: backend.map(|(address, _)| address),
         worker: None,
     };
@@ -130,9 +169,13 @@ pub(in super::super) async fn flows(view: &View, query: &types::FlowQuery) -> Re
     for filter in filters(view, query, filter)? {
         let left = limit.saturating_sub(u32::try_from(answer.flows.len()).unwrap_or(u32::MAX));
         let request = Request::Flows { filter, limit: left };
-        let Response::Flows { rows, more } = view.link.query(request).await? else { return Err(mismatch()) };
+        let Response::Flows { rows, more } = view.link.query(request).await? else {
+            return Err(mismatch());
+        };
         let port = backend.and_then(|(_, port)| port);
-        let wanted = rows.iter().filter(|row| port.is_none_or(|port| row.backend.port() == port));
+        let wanted = rows
+            .iter()
+            .filter(|row| port.is_none_or(|port| row.backend.port() == port));
         answer.flows.extend(wanted.map(|row| flow(view, row)));
         answer.truncated |= more;
     }
@@ -141,11 +184,20 @@ pub(in super::super) async fn flows(view: &View, query: &types::FlowQuery) -> Re
 
 /// One filter, or one for each address of the service that is asked for.
 fn filters(view: &View, query: &types::FlowQuery, filter: FlowFilter) -> Result<Vec<FlowFilter>, Refusal> {
-    let Some(name) = &query.service else { return Ok(vec![filter]) };
+    let Some(name) = &query.service else {
+        return Ok(vec![filter]);
+    };
     let service = view.config.service(name).ok_or_else(|| {
-        Refusal::new(StatusCode::NOT_FOUND, format!("there is no service \"{name}\""), "`weirctl service` lists them")
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no service \"{name}\""),
+            "`weirctl service` lists them",
+        )
     })?;
-    let keys = service.addresses.iter().map(|address| service_key(service, *address));
+    let keys = service
+        .addresses
+        .iter()
+        .map(|address| service_key(service, *address));
     let filters = keys.map(|key| FlowFilter {
         service: Some(key),
         ..filter.clone()
@@ -156,7 +208,8 @@ fn filters(view: &View, query: &types::FlowQuery, filter: FlowFilter) -> Result<
 fn flow(view: &View, row: &FlowRow) -> types::Flow {
     let service = view.config.services.iter().find(|service| {
         let protocol = service.protocol.as_str() == row.protocol.name();
-        let address = |vip: &SocketAddr| vip.ip() == row.vip.ip() && (vip.port() == 0 || vip.port() == row.vip.port());
+        let address =
+            |vip: &SocketAddr| vip.ip() == row.vip.ip() && (vip.port() == 0 || vip.port() == row.vip.port());
         protocol && service.addresses.iter().any(address)
     });
     types::Flow {
@@ -173,14 +226,21 @@ fn flow(view: &View, row: &FlowRow) -> types::Flow {
     }
 }
 
-pub(in super::super) async fn explain(view: &View, query: &types::ExplainQuery) -> Result<types::Explain, Refusal> {
+pub(in super::super) async fn explain(
+    view: &View,
+    query: &types::ExplainQuery,
+) -> Result<types::Explain, Refusal> {
     session(view)?;
-    let protocol: Protocol = query.protocol.parse().map_err(|error: weir_rings::message::UnknownName| {
-        Refusal::malformed(error.to_string(), "")
-    })?;
+    let protocol: Protocol = query
+        .protocol
+        .parse()
+        .map_err(|error: weir_rings::message::UnknownName| Refusal::malformed(error.to_string(), ""))?;
     let address = |text: &str| {
         text.parse::<SocketAddr>().map_err(|_| {
-            Refusal::malformed(format!("\"{text}\" is not address:port"), "write 192.0.2.100:80 or [2001:db8::100]:80")
+            Refusal::malformed(
+                format!("\"{text}\" is not address:port"),
+                "write 192.0.2.100:80 or [2001:db8::100]:80",
+            )
         })
     };
     let request = Request::Explain {
@@ -189,7 +249,9 @@ pub(in super::super) async fn explain(view: &View, query: &types::ExplainQuery) 
         destination: address(&query.dst)?,
         port: None,
     };
-    let Response::Explain(found) = view.link.query(request).await? else { return Err(mismatch()) };
+    let Response::Explain(found) = view.link.query(request).await? else {
+        return Err(mismatch());
+    };
     let steps = found.steps.iter().map(|step| types::ExplainStep {
         step: step.stage.clone(),
         result: step.found.clone(),

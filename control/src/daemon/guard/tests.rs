@@ -3,12 +3,22 @@ use std::fmt::Write as _;
 
 /// Services on ports 1.. with so many backends each.
 fn config(backends: &[usize]) -> Config {
-    let mut text = String::from("[[port]]\nname = \"p\"\ndevice = \"null\"\naddresses = [\"192.0.2.2/24\"]\n");
+    let mut text =
+        String::from("[[port]]\nname = \"p\"\ndevice = \"null\"\naddresses = [\"192.0.2.2/24\"]\n");
     for (n, count) in backends.iter().enumerate() {
         let port = n + 1;
-        writeln!(text, "[[service]]\nname = \"s{n}\"\naddress = \"192.0.2.100:{port}\"").unwrap();
+        writeln!(
+            text,
+            "[[service]]\nname = \"s{n}\"\naddress = \"192.0.2.100:{port}\""
+        )
+        .unwrap();
         for server in 0..*count {
-            writeln!(text, "[[service.backend]]\naddress = \"192.0.2.{}:{port}\"", 10 + server).unwrap();
+            writeln!(
+                text,
+                "[[service.backend]]\naddress = \"192.0.2.{}:{port}\"",
+                10 + server
+            )
+            .unwrap();
         }
     }
     weir_configs::parse(&text, "test.toml").unwrap_or_else(|report| panic!("{report}"))
@@ -29,7 +39,11 @@ fn more_than_half_needs_a_confirmation() {
         (&[1, 9], &[1], Some("it removes 9 of 10 backends")),
     ];
     for (old, new, expected) in table {
-        assert_eq!(needs_confirmation(&config(old), &config(new)).as_deref(), *expected, "{old:?} to {new:?}");
+        assert_eq!(
+            needs_confirmation(&config(old), &config(new)).as_deref(),
+            *expected,
+            "{old:?} to {new:?}"
+        );
     }
 }
 
@@ -50,5 +64,8 @@ fn moving_every_backend_elsewhere_needs_a_confirmation() {
     for backend in &mut new.services[0].backends {
         backend.address.set_port(9);
     }
-    assert_eq!(needs_confirmation(&old, &new).as_deref(), Some("it removes 4 of 4 backends"));
+    assert_eq!(
+        needs_confirmation(&old, &new).as_deref(),
+        Some("it removes 4 of 4 backends")
+    );
 }

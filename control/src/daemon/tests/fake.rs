@@ -75,7 +75,11 @@ fn about(started_unix_s: u64) -> About {
             idle: "adaptive".into(),
         }],
         ports: vec![port("lan"), port("wan")],
-        reasons: vec![reason("tx", "tx"), reason("punt", "host"), reason("drop", "no-service")],
+        reasons: vec![
+            reason("tx", "tx"),
+            reason("punt", "host"),
+            reason("drop", "no-service"),
+        ],
     }
 }
 
@@ -119,7 +123,10 @@ impl Drop for Fake {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.take().map(JoinHandle::join);
-        assert!(matches!(ended, None | Some(Ok(()))) || std::thread::panicking(), "the fake dataplane panicked");
+        assert!(
+            matches!(ended, None | Some(Ok(()))) || std::thread::panicking(),
+            "the fake dataplane panicked"
+        );
     }
 }
 
@@ -140,7 +147,12 @@ fn serve(mut end: DataplaneEnd, seen: &Mutex<Seen>, stop: &AtomicBool) {
                 Input::Refused(refusal) => panic!("malformed: {refusal:?}"),
             }
         }
-        let events: Vec<Event> = seen.lock().unwrap_or_else(PoisonError::into_inner).events.drain(..).collect();
+        let events: Vec<Event> = seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .events
+            .drain(..)
+            .collect();
         for event in events {
             let _ = end.send(&event);
         }
@@ -155,16 +167,30 @@ fn take(end: &mut DataplaneEnd, seen: &mut Seen, transaction: Transaction) {
     });
     if let Some(at) = refused {
         let at = u32::try_from(at).unwrap();
-        return end.refused(transaction.generation, Some(at), RefuseReason::TableFull, "raise services_max");
+        return end.refused(
+            transaction.generation,
+            Some(at),
+            RefuseReason::TableFull,
+            "raise services_max",
+        );
     }
-    let mut table = if transaction.full { Table::default() } else { seen.table.clone() };
+    let mut table = if transaction.full {
+        Table::default()
+    } else {
+        seen.table.clone()
+    };
     for command in &transaction.commands {
         table.apply(command);
     }
     let backends = table.backends.len();
     seen.backends_min = Some(seen.backends_min.map_or(backends, |least| least.min(backends)));
     let commands = u32::try_from(transaction.commands.len()).unwrap();
-    end.published(transaction.generation, commands, 0, u32::try_from(backends).unwrap());
+    end.published(
+        transaction.generation,
+        commands,
+        0,
+        u32::try_from(backends).unwrap(),
+    );
     seen.table = table;
     seen.transactions.push((transaction.full, transaction.commands));
 }

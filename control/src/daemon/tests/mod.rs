@@ -67,7 +67,12 @@ impl Bench {
         answer.await.unwrap()
     }
 
-    async fn patch(&self, backend: &str, weight: Option<u16>, drain: Option<bool>) -> Result<BackendName, PatchError> {
+    async fn patch(
+        &self,
+        backend: &str,
+        weight: Option<u16>,
+        drain: Option<bool>,
+    ) -> Result<BackendName, PatchError> {
         let (reply, answer) = oneshot::channel();
         let patch = Patch {
             service: "s0".into(),
@@ -96,9 +101,19 @@ fn config_with(backends: &[u8], top: &str) -> Config {
     let mut text = String::from(top);
     text.push_str("\n[[port]]\nname = \"lan\"\ndevice = \"null\"\naddresses = [\"192.0.2.2/24\"]\n");
     for (n, count) in backends.iter().enumerate() {
-        writeln!(text, "[[service]]\nname = \"s{n}\"\naddress = \"192.0.2.{}:80\"\nforward = \"nat\"", 100 + n).unwrap();
+        writeln!(
+            text,
+            "[[service]]\nname = \"s{n}\"\naddress = \"192.0.2.{}:80\"\nforward = \"nat\"",
+            100 + n
+        )
+        .unwrap();
         for server in 0..*count {
-            writeln!(text, "[[service.backend]]\naddress = \"192.0.2.{}:80\"", 11 + server).unwrap();
+            writeln!(
+                text,
+                "[[service.backend]]\naddress = \"192.0.2.{}:80\"",
+                11 + server
+            )
+            .unwrap();
         }
     }
     weir_configs::parse(&text, "test.toml").unwrap_or_else(|report| panic!("{report}"))
@@ -128,7 +143,11 @@ async fn eventually(what: &str, mut seen: impl FnMut() -> bool) {
 
 fn backend_weight(table: &Table, octet: u8) -> Option<u16> {
     let address = std::net::IpAddr::from([192, 0, 2, octet]);
-    table.backends.values().find(|backend| backend.key.address == address).map(|backend| backend.weight)
+    table
+        .backends
+        .values()
+        .find(|backend| backend.key.address == address)
+        .map(|backend| backend.weight)
 }
 
 /// A configuration whose only backend is a server of this host.

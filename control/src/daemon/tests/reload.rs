@@ -7,17 +7,25 @@ use weir_rings::message::Event;
 
 #[tokio::test]
 async fn many_random_configurations_each_leave_what_a_fresh_start_makes() {
-    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
+    let seed = std::env::var("WEIR_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(7);
     let mut rng = SmallRng::seed_from_u64(seed);
     let bench = Bench::start(config(&[1])).await;
     let dataplane = bench.dataplane();
     for round in 0..200 {
-        let backends: Vec<u8> = (0..rng.random_range(0..4)).map(|_| rng.random_range(0..6)).collect();
+        let backends: Vec<u8> = (0..rng.random_range(0..4))
+            .map(|_| rng.random_range(0..6))
+            .collect();
         // Flows end at once, so that nothing of the old configuration is left to drain.
         let config = config_with(&backends, "[ipvs]\nexpire_nodest_conn = true");
         let applied = bench.propose(&config, true).await;
         assert!(applied.is_ok(), "WEIR_SEED={seed}, round {round}: {applied:?}");
-        eventually("the table of a fresh start", || dataplane.table() == fresh(&config)).await;
+        eventually("the table of a fresh start", || {
+            dataplane.table() == fresh(&config)
+        })
+        .await;
     }
 }
 
@@ -34,9 +42,15 @@ async fn what_the_dataplane_refuses_changes_nothing() {
     assert_eq!(*view.config, old);
     assert!(view.last_error.is_some());
     bench.patch("192.0.2.12", Some(9), None).await.unwrap();
-    eventually("the old configuration lives on", || backend_weight(&dataplane.table(), 12) == Some(9)).await;
+    eventually("the old configuration lives on", || {
+        backend_weight(&dataplane.table(), 12) == Some(9)
+    })
+    .await;
     dataplane.seen().refuse_vip = None;
-    assert!(bench.apply(&config(&[2, 2])).await.is_ok(), "it may be tried again");
+    assert!(
+        bench.apply(&config(&[2, 2])).await.is_ok(),
+        "it may be tried again"
+    );
     assert_eq!(bench.view().await.last_error, None);
 }
 
@@ -47,7 +61,10 @@ async fn a_configuration_refused_at_connecting_is_reported_and_retried_when_it_c
     dataplane.seen().refuse_vip = Some(101);
     let until = tokio::time::Instant::now() + Duration::from_secs(5);
     while bench.view().await.last_error.is_none() && dataplane.seen().transactions.is_empty() {
-        assert!(tokio::time::Instant::now() < until, "neither refused nor published");
+        assert!(
+            tokio::time::Instant::now() < until,
+            "neither refused nor published"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(bench.apply(&config(&[2])).await.is_ok());
@@ -62,12 +79,18 @@ async fn taking_much_away_needs_a_confirmation() {
     eventually("the table", || dataplane.table() == fresh(&old)).await;
     for less in [config(&[1]), config(&[]), config(&[0])] {
         let refused = bench.apply(&less).await.unwrap_err();
-        assert!(refused.error.contains("not applied without confirmation"), "{refused:?}");
+        assert!(
+            refused.error.contains("not applied without confirmation"),
+            "{refused:?}"
+        );
         assert!(refused.help.contains("--confirm"), "{refused:?}");
         assert_eq!(dataplane.table(), fresh(&old));
     }
     bench.propose(&config(&[]), true).await.unwrap();
-    eventually("an empty table, as confirmed", || dataplane.table() == fresh(&config(&[]))).await;
+    eventually("an empty table, as confirmed", || {
+        dataplane.table() == fresh(&config(&[]))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -116,12 +139,23 @@ async fn overrides_outlive_reloads_that_leave_their_backend_alone() {
     .await;
     bench.apply(&config(&[3, 1])).await.unwrap();
     let table = dataplane.table();
-    assert_eq!((backend_weight(&table, 11), backend_weight(&table, 12)), (Some(5), Some(0)));
-    assert_eq!(bench.view().await.backends[0][0].set.weight, Some(5), "and they are shown");
+    assert_eq!(
+        (backend_weight(&table, 11), backend_weight(&table, 12)),
+        (Some(5), Some(0))
+    );
+    assert_eq!(
+        bench.view().await.backends[0][0].set.weight,
+        Some(5),
+        "and they are shown"
+    );
     let mut reweighed = config(&[3, 1]);
     reweighed.services[0].backends[0].weight = 8;
     bench.apply(&reweighed).await.unwrap();
-    assert_eq!(backend_weight(&dataplane.table(), 11), Some(8), "the configuration has the last word");
+    assert_eq!(
+        backend_weight(&dataplane.table(), 11),
+        Some(8),
+        "the configuration has the last word"
+    );
     assert_eq!(bench.view().await.backends[0][0].set.weight, None);
 }
 
@@ -150,7 +184,11 @@ async fn removed_backends_keep_their_flows_until_they_end() {
     });
     eventually("gone", || dataplane.table() == fresh(&config(&[2]))).await;
     bench.propose(&config(&[1]), true).await.unwrap();
-    assert_eq!(dataplane.table(), fresh(&config(&[1])), "one without flows goes at once");
+    assert_eq!(
+        dataplane.table(),
+        fresh(&config(&[1])),
+        "one without flows goes at once"
+    );
 }
 
 #[tokio::test]
@@ -159,7 +197,10 @@ async fn unknown_backends_cannot_be_changed() {
     let none = bench.patch("192.0.2.99", Some(1), None).await;
     assert!(matches!(none, Err(PatchError::NoBackend { .. })), "{none:?}");
     let nonsense = bench.patch("", Some(1), None).await;
-    assert!(matches!(nonsense, Err(PatchError::NoBackend { .. })), "{nonsense:?}");
+    assert!(
+        matches!(nonsense, Err(PatchError::NoBackend { .. })),
+        "{nonsense:?}"
+    );
 }
 
 #[tokio::test]
@@ -168,7 +209,11 @@ async fn what_needs_a_restart_is_named_and_the_rest_taken() {
     let mut new = config(&[1, 1]);
     new.dataplane.flows_max = 5_000;
     let applied = bench.apply(&new).await.unwrap();
-    assert!(applied.changes.iter().any(|change| change.needs_restart), "{:?}", applied.changes);
+    assert!(
+        applied.changes.iter().any(|change| change.needs_restart),
+        "{:?}",
+        applied.changes
+    );
     let pending = bench.view().await.restart_pending;
     assert_eq!(pending.len(), 1);
     assert_eq!(pending[0].key.as_deref(), Some("flows_max"));

@@ -21,7 +21,10 @@ fn the_first_of_a_session_is_full_even_when_there_is_nothing_to_say() {
     assert_eq!(publisher.next(&table(&[])), None, "nobody to tell");
     publisher.connected(41);
     let first = publisher.next(&table(&[])).unwrap();
-    assert_eq!((first.generation, first.full, first.commands.len()), (42, true, 0));
+    assert_eq!(
+        (first.generation, first.full, first.commands.len()),
+        (42, true, 0)
+    );
     assert!(!publisher.is_in_force());
     assert_eq!(publisher.published(42), Some(Verdict::Published));
     assert!(publisher.is_in_force());
@@ -47,12 +50,24 @@ fn a_refused_table_is_named_kept_out_and_not_repeated() {
     publisher.published(42);
     publisher.next(&table(&[1, 2])).unwrap();
     let verdict = publisher.refused(43, Some(1), RefuseReason::TableFull, "raise services_max");
-    let Some(Verdict::Refused(refusal)) = verdict else { panic!("{verdict:?}") };
-    assert_eq!(refusal.command, Some(Command::UpsertVip(Vip::owned([192, 0, 2, 2].into()))));
-    assert_eq!(publisher.table(), Some(&table(&[1])), "what was in force still is");
+    let Some(Verdict::Refused(refusal)) = verdict else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(
+        refusal.command,
+        Some(Command::UpsertVip(Vip::owned([192, 0, 2, 2].into())))
+    );
+    assert_eq!(
+        publisher.table(),
+        Some(&table(&[1])),
+        "what was in force still is"
+    );
     assert_eq!(publisher.next(&table(&[1, 2])), None);
     assert!(publisher.refusal().is_some());
-    assert!(publisher.next(&table(&[1, 3])).is_some(), "something else may pass");
+    assert!(
+        publisher.next(&table(&[1, 3])).is_some(),
+        "something else may pass"
+    );
     publisher.published(44);
     assert_eq!(publisher.refusal(), None);
 }
@@ -77,7 +92,11 @@ fn a_new_session_starts_over_above_both_generations() {
     publisher.connected(3);
     let again = publisher.next(&table(&[1])).unwrap();
     assert_eq!((again.generation, again.full), (43, true));
-    assert_eq!(publisher.published(42), None, "the old session's answer is nobody's");
+    assert_eq!(
+        publisher.published(42),
+        None,
+        "the old session's answer is nobody's"
+    );
 }
 
 #[test]
@@ -87,5 +106,10 @@ fn retrying_sends_a_refused_table_again() {
     publisher.refused(42, None, RefuseReason::TableFull, "full");
     assert_eq!(publisher.next(&table(&[1])), None);
     publisher.retry();
-    assert_eq!(publisher.next(&table(&[1])).map(|sending| (sending.generation, sending.full)), Some((43, true)));
+    assert_eq!(
+        publisher
+            .next(&table(&[1]))
+            .map(|sending| (sending.generation, sending.full)),
+        Some((43, true))
+    );
 }
