@@ -16,6 +16,18 @@ pub struct Control {
     pub log_format: LogFormat,
     /// The least grave message that is logged.
     pub log_level: LogLevel,
+    /// Whether `[[sriov]]` is made so, or only compared with what is.
+    pub sriov: SriovMode,
+}
+
+/// What control does about `[[sriov]]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SriovMode {
+    /// Makes the VFs as they should be, and keeps them so.
+    Manage,
+    /// Reads and shows what differs; never writes.
+    Observe,
 }
 
 /// How log lines look.
@@ -63,6 +75,7 @@ impl Default for Control {
             socket: PathBuf::from("/run/weir/control.sock"),
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
+            sriov: SriovMode::Manage,
         }
     }
 }
@@ -89,6 +102,12 @@ pub(crate) static SECTION: Section = Section {
             default: Some("\"info\""),
             meaning: "the least grave message that is logged",
         },
+        Key {
+            name: "sriov",
+            kind: "\"manage\" or \"observe\"",
+            default: Some("\"manage\""),
+            meaning: "observe: VFs are read and compared with [[sriov]], nothing is ever written",
+        },
     ],
 };
 
@@ -113,5 +132,11 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Control {
             )
             .unwrap_or(default.log_format),
         log_level: fields.word("log_level", &levels).unwrap_or(default.log_level),
+        sriov: fields
+            .word(
+                "sriov",
+                &[("manage", SriovMode::Manage), ("observe", SriovMode::Observe)],
+            )
+            .unwrap_or(default.sriov),
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::reader::Problem;
+use crate::sriov::PfName;
 use crate::suggest;
 use crate::text::interface_name;
 
@@ -17,6 +18,13 @@ pub enum Device {
         address: String,
         /// Driver arguments, `key=value` with commas; empty for none.
         arguments: String,
+    },
+    /// Virtual function number `vf` of a NIC port; the keys `pf` and `vf` of a port. It is bound to vfio-pci by control.
+    Vf {
+        /// The NIC port.
+        pf: PfName,
+        /// The number of the function on it.
+        vf: u16,
     },
     /// A kernel interface through an XDP socket: `af_xdp:veth1`, with driver arguments after a comma.
     AfXdp {
@@ -78,6 +86,8 @@ impl Device {
     pub fn eal(&self, index: usize) -> (String, String) {
         match self {
             Self::Pci { address, arguments } => (address.clone(), arguments.clone()),
+            // Only sysfs knows the address: who starts EAL looks it up first, and has a `Pci` then.
+            Self::Vf { .. } => (self.to_string(), String::new()),
             Self::AfXdp { interface, arguments } => (
                 format!("net_af_xdp{index}"),
                 join(&format!("iface={interface}"), arguments),
@@ -108,6 +118,7 @@ impl Device {
                 Some(interface)
             }
             Self::Pci { .. }
+            | Self::Vf { .. }
             | Self::Memif { .. }
             | Self::Pcap { .. }
             | Self::Null
@@ -135,6 +146,7 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pci { address, arguments } => write!(f, "pci:{}", join(address, arguments)),
+            Self::Vf { pf, vf } => write!(f, "vf:{pf}/{vf}"),
             Self::AfXdp { interface, arguments } => write!(f, "af_xdp:{}", join(interface, arguments)),
             Self::AfPacket { interface, arguments } => write!(f, "af_packet:{}", join(interface, arguments)),
             Self::Tap { interface } => write!(f, "tap:{interface}"),
@@ -157,9 +169,17 @@ impl fmt::Display for Device {
     }
 }
 
+/// As the keys of a port: `pf` and `vf`, or `device`.
 impl Serialize for Device {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut keys = serializer.serialize_map(None)?;
+        if let Self::Vf { pf, vf } = self {
+            keys.serialize_entry("pf", pf)?;
+            keys.serialize_entry("vf", vf)?;
+        } else {
+            keys.serialize_entry("device", &self.to_string())?;
+        }
+        keys.end()
     }
 }
 
@@ -247,7 +267,7 @@ fn pci(rest: &str) -> Result<Device, Problem> {
 }
 
 /// `dddd:bb:dd.f`, all hex, device below 0x20, function below 8.
-fn pci_address(text: &str) -> bool {
+pub(crate) fn pci_address(text: &str) -> bool {
     let parts: Vec<&str> = text.split([':', '.']).collect();
     let [domain, bus, device, function] = parts[..] else {
         return false;

@@ -100,6 +100,18 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         |neighbor| neighbor.address,
         |neighbor| format!("neighbor {}", neighbor.address),
     );
+    changes.entries(
+        &old.sriov,
+        &new.sriov,
+        |sriov| sriov.pf.clone(),
+        |sriov| format!("sriov {}", sriov.pf),
+    );
+    changes.entries(
+        &old.vrrps,
+        &new.vrrps,
+        |vrrp| vrrp.name.clone(),
+        |vrrp| format!("vrrp {}", vrrp.name),
+    );
     changes.services(old, new);
     changes.list
 }

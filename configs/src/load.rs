@@ -13,8 +13,10 @@ use crate::reader::{Context, Fields, Key, Section};
 use crate::report::Report;
 use crate::route::{self, Neighbor, Route};
 use crate::service::{self, Service};
+use crate::sriov::{self, Sriov};
 use crate::timeouts::{self, Timeouts};
 use crate::topology::{self, Read};
+use crate::vrrp::{self, Vrrp};
 
 /// A checked configuration: defaults filled in, inheritance resolved, references known to hold.
 ///
@@ -38,6 +40,11 @@ pub struct Config {
     /// `[[neighbor]]`
     #[serde(rename = "neighbor")]
     pub neighbors: Vec<Neighbor>,
+    /// `[[sriov]]`
+    pub sriov: Vec<Sriov>,
+    /// `[[vrrp]]`
+    #[serde(rename = "vrrp", skip_serializing_if = "Vec::is_empty")]
+    pub vrrps: Vec<Vrrp>,
     /// `[[service]]`
     #[serde(rename = "service")]
     pub services: Vec<Service>,
@@ -111,6 +118,18 @@ pub(crate) static ROOT: Section = Section {
             kind: "an array of tables",
             default: None,
             meaning: "MAC addresses that are not asked for",
+        },
+        Key {
+            name: "sriov",
+            kind: "an array of tables",
+            default: None,
+            meaning: "virtual functions of NICs",
+        },
+        Key {
+            name: "vrrp",
+            kind: "an array of tables",
+            default: None,
+            meaning: "addresses shared with other directors",
         },
         Key {
             name: "service",
@@ -237,23 +256,34 @@ fn read<'s>(context: &Context<'s>, document: &DeTable<'s>) -> Config {
     let ports = read_all(&root, "port", &port::SECTION, port::read);
     let routes = read_all(&root, "route", &route::SECTION, route::read);
     let neighbors = read_all(&root, "neighbor", &route::NEIGHBOR_SECTION, route::read_neighbor);
+    let vrrps = read_all(&root, "vrrp", &vrrp::SECTION, vrrp::read);
     let services = read_all(&root, "service", &service::SECTION, |fields| {
         service::read(fields, ipvs, timeouts)
     });
+    let sriov = read_all(&root, "sriov", &sriov::SECTION, sriov::read);
     check_sockets(&root, &dataplane, &control);
     topology::check_ports(&ports);
+    topology::check_sriov(&sriov, &ports);
     let routes = topology::resolve_routes(&ports, &routes);
     let neighbors = topology::resolve_neighbors(&ports, &neighbors);
     topology::check_services(&ports, &routes, &services, &dataplane);
+    let (ports, services) = (values(ports), values(services));
+    let names: Vec<String> = services
+        .iter()
+        .map(|service: &Service| service.name.clone())
+        .collect();
+    vrrp::check_all(&vrrps, &ports, &names);
     Config {
         dataplane,
         control,
         timeouts,
         ipvs,
-        ports: values(ports),
+        ports,
         routes: values(routes),
         neighbors,
-        services: values(services),
+        sriov: values(sriov),
+        vrrps: values(vrrps),
+        services,
     }
 }
 

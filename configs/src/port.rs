@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::device::{self, Device};
 use crate::reader::{At, Fields, Key, Section};
+use crate::sriov;
 use crate::text;
 
 /// A device the data plane polls.
@@ -13,6 +14,7 @@ pub struct Port {
     /// The name other sections use.
     pub name: String,
     /// What the port sits on.
+    #[serde(flatten)]
     pub device: Device,
     /// Kernel interface made for what is not for the load balancer (ARP replies, SSH, health checks); `None`: no tap.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +58,19 @@ pub(crate) static SECTION: Section = Section {
             name: "device",
             kind: "a text",
             default: None,
-            meaning: "required: pci:0000:41:00.0, af_xdp:IFACE, af_packet:IFACE, tap:NAME, memif:ARGS, pcap:in=FILE,out=FILE, null, ring or vdev:TEXT",
+            meaning: "required unless `pf` and `vf` stand here: pci:0000:41:00.0, af_xdp:IFACE, af_packet:IFACE, tap:NAME, memif:ARGS, pcap:in=FILE,out=FILE, null, ring or vdev:TEXT",
+        },
+        Key {
+            name: "pf",
+            kind: "a text",
+            default: None,
+            meaning: "with `vf`, in place of `device`: the NIC port of an [[sriov]], written as there",
+        },
+        Key {
+            name: "vf",
+            kind: "a whole number from 0 to 511",
+            default: None,
+            meaning: "the virtual function of `pf` to poll; weir-control gives it its MAC address and vfio-pci",
         },
         Key {
             name: "host_interface",
@@ -117,7 +131,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Port> {
     check_mtu(fields, mtu, &addresses);
     let port = Port {
         name: fields.required("name", text::name)?.value,
-        device: fields.required("device", device::parse)?.value,
+        device: read_device(fields)?,
         host_interface: fields
             .parsed("host_interface", text::interface_name)
             .map(|at| at.value),
@@ -138,6 +152,26 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Port> {
         );
     }
     Some(port)
+}
+
+/// `device`, or `pf` and `vf`.
+fn read_device(fields: &Fields<'_, '_>) -> Option<Device> {
+    if !fields.has("pf") && !fields.has("vf") {
+        return fields.required("device", device::parse).map(|at| at.value);
+    }
+    if fields.has("device") {
+        fields.context.error(
+            fields.span_of("device"),
+            "`device` beside `pf` and `vf`",
+            "a port is one device: leave out `device`, or both of the others",
+        );
+    }
+    if !fields.has("vf") {
+        fields.missing("vf");
+    }
+    let vf = fields.integer("vf", 0..=511);
+    let pf = fields.required("pf", sriov::pf_name)?.value;
+    Some(Device::Vf { pf, vf: vf? })
 }
 
 /// RFC 8200 section 5: every link with IPv6 carries 1280 bytes.

@@ -3,18 +3,24 @@
 use std::fmt::Write;
 
 use crate::reader::Section;
+use crate::vrrp;
 use crate::{
-    backend, check, control, dataplane, forward, ipvs, load, port, route, service, suggest, timeouts,
+    backend, check, control, dataplane, forward, ipvs, load, port, route, service, sriov, suggest, timeouts,
 };
 
 /// Every section, in the order of the page.
-pub(crate) const SECTIONS: [&Section; 14] = [
+pub(crate) const SECTIONS: [&Section; 19] = [
     &load::ROOT,
     &dataplane::SECTION,
     &control::SECTION,
     &port::SECTION,
     &route::SECTION,
     &route::NEIGHBOR_SECTION,
+    &sriov::SECTION,
+    &sriov::VF_SECTION,
+    &vrrp::SECTION,
+    &vrrp::TRACK_SECTION,
+    &vrrp::NODE_SECTION,
     &service::SECTION,
     &backend::SECTION,
     &forward::TUNNEL_SECTION,

@@ -15,6 +15,7 @@ use crate::port::Port;
 use crate::reader::{At, Fields};
 use crate::route::{Neighbor, NextHop, RawNeighbor, RawRoute, Route};
 use crate::service::Service;
+use crate::sriov::{Sriov, VfDriver};
 use crate::suggest;
 
 /// One entry of an array of tables: its place, and its value unless something in it was wrong.
@@ -101,6 +102,48 @@ pub(crate) fn check_ports(ports: &[Read<'_, '_, Port>]) {
                 message,
                 format!("DPDK takes {DEVICES_MAX}: leave some out"),
             );
+        }
+    }
+}
+
+/// Each PF once, and every port on a VF has the `[[sriov]]` that makes it.
+pub(crate) fn check_sriov(sriov: &[Read<'_, '_, Sriov>], ports: &[Read<'_, '_, Port>]) {
+    let mut pfs = Unique::new("the PF", "write one [[sriov]] for it");
+    for (fields, entry) in good(sriov) {
+        pfs.add(fields, "pf", &entry.pf, &format!("\"{}\"", entry.pf));
+    }
+    for (fields, port) in good(ports) {
+        let Device::Vf { pf, vf } = &port.device else {
+            continue;
+        };
+        let fault = match good(sriov).find(|(_, entry)| entry.pf == *pf) {
+            None => Some((
+                "pf",
+                format!("no [[sriov]] has pf = \"{pf}\""),
+                "add one with the number of VFs, and write `pf` the same way in both".to_owned(),
+            )),
+            Some((_, entry)) if *vf >= entry.vfs => Some((
+                "vf",
+                format!("there is no VF {vf}: `vfs` of {pf} is {}", entry.vfs),
+                "raise `vfs`; the first VF is 0".to_owned(),
+            )),
+            Some((_, entry)) => match entry.vf(*vf) {
+                (_, Some(guest)) => Some((
+                    "vf",
+                    format!("VF {vf} of {pf} is kept for the guest \"{guest}\""),
+                    "take another VF".to_owned(),
+                )),
+                (settings, None) if !matches!(settings.driver, VfDriver::Any | VfDriver::VfioPci) => Some((
+                    "vf",
+                    format!("VF {vf} of {pf} shall have another driver than vfio-pci"),
+                    "the data plane needs driver = \"vfio-pci\": give this VF a [[sriov.vf]] with it"
+                        .to_owned(),
+                )),
+                _ => None,
+            },
+        };
+        if let Some((key, message, help)) = fault {
+            fields.context.error(fields.span_of(key), message, help);
         }
     }
 }

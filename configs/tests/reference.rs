@@ -56,6 +56,8 @@ fn file_with(header: &str, line: &str) -> Option<String> {
             "",
         ),
         "check.http" => service(&format!("check = {{ http = {{ {line} }} }}"), ""),
+        "[[sriov]]" => format!("[[sriov]]\npf = 'eth0'\nvfs = 4\n{line}\n"),
+        "[[sriov.vf]]" => format!("[[sriov]]\npf = 'eth0'\nvfs = 4\n[[sriov.vf]]\nindex = 1\n{line}\n"),
         _ => return None,
     })
 }
