@@ -102,7 +102,7 @@ quiet about it; weir's dataplane takes the load balancer's interface by AF_XDP a
 "
     );
     let stage = Stage::start(lab, SERVERS, Config::new(SERVERS))?;
-    println!("Up: three nginx, weir-dataplane, weir-control. All three servers passed their health checks.");
+    println!("Up: three nginx, weir-dataplane, weir-control. All three servers are in service.");
     Ok(stage)
 }
 
