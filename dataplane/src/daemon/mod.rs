@@ -8,6 +8,7 @@ pub mod agent;
 pub mod clock;
 pub mod eal;
 pub mod egress;
+pub mod ending;
 pub mod failure;
 pub mod host;
 pub mod idle;

@@ -19,6 +19,7 @@ use super::agent::Agent;
 use super::clock::Clock;
 use super::eal::{MAIN_LCORE, Machine, Memory, Plan, plan};
 use super::egress::{TxBuffer, Way};
+use super::ending::Ending;
 use super::failure::Failure;
 use super::idle::{Idle, IdlePolicy};
 use super::main_thread::{MainThread, PortFacts, WorkerHandle};
@@ -215,6 +216,7 @@ impl Assembly<'_> {
             .iter()
             .map(|facts| facts.has_host.then_some(facts.owner))
             .collect();
+        let ending = Arc::new(Ending::new(self.workers));
         let mut parts = Vec::new();
         for (number, ends) in ends.into_iter().enumerate() {
             let id = WorkerId(u8::try_from(number).unwrap_or(u8::MAX));
@@ -265,6 +267,7 @@ impl Assembly<'_> {
                 idle: Idle::new(idle_policy(self.settings)),
                 clock: self.clock,
                 stop: self.stop.clone(),
+                ending: ending.clone(),
             });
         }
         Ok(parts)

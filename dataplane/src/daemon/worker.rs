@@ -14,6 +14,7 @@ use weir_rings::query::Step;
 
 use super::clock::Clock;
 use super::egress::{Sent, Way, send};
+use super::ending::Ending;
 use super::idle::{Idle, Pause};
 use super::mesh::{FlowQuestion, Outbox, Riddle, ToMain, ToWorker, WorkerEnds};
 use super::queries::matches;
@@ -72,6 +73,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Set when it is to end.
     pub stop: Arc<AtomicBool>,
+    /// How it ends together with the others.
+    pub ending: Arc<Ending>,
 }
 
 /// A running worker.
@@ -440,15 +443,20 @@ impl Worker {
         path.offline(|| bedside.sleep(longest, || ends.nothing_waits()));
     }
 
-    /// The last round: what is still on its way is sent or counted.
-    fn end(&mut self) {
+    /// Receives no more; what is still on its way is sent or counted.
+    fn end(mut self) {
         let now = self.parts.clock.now();
-        self.poll_inboxes(now);
         for (_, port, _) in core::mem::take(&mut self.waiting) {
             self.parts.path.count_punted(port, PuntReason::NeighborWanted);
         }
-        self.flush();
-        self.send_news();
+        let ending = self.parts.ending.clone();
+        ending.together(|| {
+            while !self.parts.ends.nothing_waits() {
+                self.poll_inboxes(now);
+            }
+            self.flush();
+            self.send_news();
+        });
     }
 }
 
