@@ -25,7 +25,11 @@ const TOKEN: u64 = 1_000_000_000;
 impl TokenBucket {
     /// A full bucket.
     pub const fn new(rate: Rate) -> Self {
-        Self { rate, level: rate.burst as u64 * TOKEN, filled: Instant::ZERO }
+        Self {
+            rate,
+            level: rate.burst as u64 * TOKEN,
+            filled: Instant::ZERO,
+        }
     }
 
     /// Whether one more may pass now.
@@ -35,7 +39,10 @@ impl TokenBucket {
         if elapsed_ns > 0 {
             self.filled = now;
             let gained = elapsed_ns.saturating_mul(u64::from(self.rate.per_s));
-            self.level = self.level.saturating_add(gained).min(u64::from(self.rate.burst) * TOKEN);
+            self.level = self
+                .level
+                .saturating_add(gained)
+                .min(u64::from(self.rate.burst) * TOKEN);
         }
         let enough = self.level >= TOKEN;
         if enough {
@@ -52,9 +59,14 @@ mod tests {
 
     #[test]
     fn passes_the_burst_then_the_rate() {
-        let mut bucket = TokenBucket::new(Rate { per_s: 1000, burst: 10 });
+        let mut bucket = TokenBucket::new(Rate {
+            per_s: 1000,
+            burst: 10,
+        });
         let passed = |bucket: &mut TokenBucket, at_us: u64| {
-            (0..100).filter(|_| bucket.take(Instant::from_micros(at_us))).count()
+            (0..100)
+                .filter(|_| bucket.take(Instant::from_micros(at_us)))
+                .count()
         };
         assert_eq!(passed(&mut bucket, 1), 10);
         assert_eq!(passed(&mut bucket, 1 + 500), 0);
@@ -65,7 +77,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_or_steps_back_gives_nothing() {
-        let mut bucket = TokenBucket::new(Rate { per_s: 1_000_000, burst: 1 });
+        let mut bucket = TokenBucket::new(Rate {
+            per_s: 1_000_000,
+            burst: 1,
+        });
         assert!(bucket.take(Instant::from_secs(5)));
         assert!(!bucket.take(Instant::from_secs(5)));
         assert!(!bucket.take(Instant::from_secs(4)));

@@ -78,9 +78,14 @@ impl Mode {
             Forward::Nat => Self::Nat,
             Forward::FullNat => Self::FullNat,
             Forward::Tunnel(Tunnel::Ipip) => Self::Ipip,
-            Forward::Tunnel(Tunnel::Gre { checksum: TunnelChecksum::None }) => Self::Gre,
+            Forward::Tunnel(Tunnel::Gre {
+                checksum: TunnelChecksum::None,
+            }) => Self::Gre,
             Forward::Tunnel(Tunnel::Gre { .. }) => Self::GreChecksum,
-            Forward::Tunnel(Tunnel::Gue { checksum: TunnelChecksum::None, .. }) => Self::Gue,
+            Forward::Tunnel(Tunnel::Gue {
+                checksum: TunnelChecksum::None,
+                ..
+            }) => Self::Gue,
             Forward::Tunnel(Tunnel::Gue { .. }) => Self::GueChecksum,
             Forward::Tunnel(Tunnel::Vxlan { .. }) => Self::Vxlan,
         }
@@ -168,7 +173,9 @@ const fn join([a, b, c, d, e, f]: [u8; 6], [g, h]: [u8; 2]) -> u64 {
 impl EgressTable {
     /// A table of `slots` empty records.
     pub fn new(slots: usize) -> Self {
-        Self { lines: (0..slots).map(|_| Line::default()).collect() }
+        Self {
+            lines: (0..slots).map(|_| Line::default()).collect(),
+        }
     }
 
     /// Number of records.
@@ -253,7 +260,9 @@ impl EgressTable {
 
     /// Writes the far end. The address and port of a slot in use must be what they were.
     pub fn set_target(&self, slot: u32, target: &Target) {
-        let Some(Line(words)) = self.lines.get(slot as usize) else { return };
+        let Some(Line(words)) = self.lines.get(slot as usize) else {
+            return;
+        };
         let [vni_low, vni_mid, vni_high, _] = target.vni.to_le_bytes();
         let mut code = target.mode as u8;
         if target.address.is_ipv6() {
@@ -270,14 +279,18 @@ impl EgressTable {
         let address = u128::from_le_bytes(bytes_of(target.address));
         words[4].store(address as u64, Relaxed);
         words[5].store((address >> 64) as u64, Relaxed);
-        let source = target.source.map_or(0, |source| u128::from_le_bytes(bytes_of(source)));
+        let source = target
+            .source
+            .map_or(0, |source| u128::from_le_bytes(bytes_of(source)));
         words[6].store(source as u64, Relaxed);
         words[7].store((source >> 64) as u64, Relaxed);
     }
 
     /// Writes where frames for this slot go. Not present: flows of the slot have lost their server.
     pub fn set_link(&self, slot: u32, link: &Link) {
-        let Some(Line(words)) = self.lines.get(slot as usize) else { return };
+        let Some(Line(words)) = self.lines.get(slot as usize) else {
+            return;
+        };
         let mut flags = 0;
         if link.present {
             flags |= PRESENT;
@@ -355,7 +368,14 @@ mod tests {
         assert_eq!((table.link(1), table.target(1)), (link, v4));
         assert_eq!((table.link(2), table.target(2)), (Link::default(), v6));
         for mode in Mode::ALL {
-            table.set_target(0, &Target { mode, source: None, ..v4 });
+            table.set_target(
+                0,
+                &Target {
+                    mode,
+                    source: None,
+                    ..v4
+                },
+            );
             assert_eq!((table.mode(0), table.target(0).source), (mode, None));
         }
     }

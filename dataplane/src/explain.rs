@@ -35,7 +35,11 @@ impl Story {
     }
 
     pub(crate) fn tell(&mut self, stage: &str, found: impl Into<String>, detail: Vec<(String, String)>) {
-        self.steps.push(Step { stage: stage.to_owned(), found: found.into(), detail });
+        self.steps.push(Step {
+            stage: stage.to_owned(),
+            found: found.into(),
+            detail,
+        });
     }
 
     /// Ends with a verdict, under the names of the counters.

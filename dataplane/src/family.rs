@@ -52,14 +52,24 @@ pub struct Key<F: Family> {
 impl<F: Family> Key<F> {
     /// A key from standard values; `None` when an address is of the other family.
     pub fn new(src: IpAddr, src_port: u16, dst: IpAddr, dst_port: u16, protocol: u8) -> Option<Self> {
-        Some(Self::of(F::from_ip(src)?, src_port, F::from_ip(dst)?, dst_port, protocol))
+        Some(Self::of(
+            F::from_ip(src)?,
+            src_port,
+            F::from_ip(dst)?,
+            dst_port,
+            protocol,
+        ))
     }
 
     /// A key from its parts.
     #[inline]
     pub fn of(src: F::Addr, src_port: u16, dst: F::Addr, dst_port: u16, protocol: u8) -> Self {
         let ([a, b], [c, d]) = (src_port.to_be_bytes(), dst_port.to_be_bytes());
-        Self { pair: F::pair(src, dst), ports: [a, b, c, d], protocol }
+        Self {
+            pair: F::pair(src, dst),
+            ports: [a, b, c, d],
+            protocol,
+        }
     }
 
     /// The same tuple seen from the other side.
@@ -67,7 +77,11 @@ impl<F: Family> Key<F> {
     #[must_use]
     pub fn reversed(&self) -> Self {
         let [a, b, c, d] = self.ports;
-        Self { pair: F::pair(F::dst(&self.pair), F::src(&self.pair)), ports: [c, d, a, b], protocol: self.protocol }
+        Self {
+            pair: F::pair(F::dst(&self.pair), F::src(&self.pair)),
+            ports: [c, d, a, b],
+            protocol: self.protocol,
+        }
     }
 
     /// Source port.

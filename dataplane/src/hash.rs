@@ -85,7 +85,10 @@ mod tests {
         for i in 0..1_024_000u64 {
             load[range(seed.short(i, 80) as u32, 1024) as usize] += 1;
         }
-        let chi2: f64 = load.iter().map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0).sum();
+        let chi2: f64 = load
+            .iter()
+            .map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0)
+            .sum();
         assert!(chi2 < 1250.0, "chi square {chi2} with 1023 degrees of freedom");
     }
 

@@ -51,7 +51,8 @@ impl Ip for V4 {
             return Err(DropReason::TtlExceeded);
         }
         head[8] -= 1;
-        [head[10], head[11]] = add_to_checksum(u16::from_be_bytes([head[10], head[11]]), 0x0100).to_be_bytes();
+        [head[10], head[11]] =
+            add_to_checksum(u16::from_be_bytes([head[10], head[11]]), 0x0100).to_be_bytes();
         Ok(())
     }
 
@@ -67,7 +68,9 @@ impl Ip for V4 {
 
     #[inline]
     fn write_pair(data: &mut [u8], l3: usize, old: &[u8; 8], new: &[u8; 8]) {
-        let Some(head) = data.get_mut(l3..).and_then(<[u8]>::first_chunk_mut::<20>) else { return };
+        let Some(head) = data.get_mut(l3..).and_then(<[u8]>::first_chunk_mut::<20>) else {
+            return;
+        };
         let checksum = u16::from_be_bytes([head[10], head[11]]);
         [head[10], head[11]] = Self::pair_delta(old, new).apply(checksum).to_be_bytes();
         head[12..20].copy_from_slice(new);
@@ -135,7 +138,14 @@ const fn checksum_at(protocol: u8) -> usize {
 /// Rewrites a packet's five-tuple from `old` to `new` with its checksums. A transport checksum beyond `end` (a quoted
 /// packet, cut short) is left alone; the UDP checksum 0 of IPv4 stays 0.
 #[inline]
-pub(crate) fn translate<F: Ip>(data: &mut [u8], l3: usize, l4: usize, end: usize, old: &Key<F>, new: &Key<F>) {
+pub(crate) fn translate<F: Ip>(
+    data: &mut [u8],
+    l3: usize,
+    l4: usize,
+    end: usize,
+    old: &Key<F>,
+    new: &Key<F>,
+) {
     F::write_pair(data, l3, &old.pair, &new.pair);
     data[l4..l4 + 4].copy_from_slice(&new.ports);
     let at = l4 + checksum_at(old.protocol);
@@ -145,7 +155,11 @@ pub(crate) fn translate<F: Ip>(data: &mut [u8], l3: usize, l4: usize, end: usize
     let delta = F::pair_delta(&old.pair, &new.pair).and(Delta::new().bytes(&old.ports, &new.ports));
     if let Some([high, low]) = data.get_mut(at..at + 2) {
         let before = u16::from_be_bytes([*high, *low]);
-        let after = if old.protocol == 17 { delta.apply_udp(before) } else { delta.apply(before) };
+        let after = if old.protocol == 17 {
+            delta.apply_udp(before)
+        } else {
+            delta.apply(before)
+        };
         [*high, *low] = after.to_be_bytes();
     }
 }
@@ -161,7 +175,9 @@ mod tests {
     fn hop_limits_and_checksums_go_down_together() {
         for seed in 0..=u16::MAX {
             let [a, b] = seed.to_be_bytes();
-            let mut header = [0x45, 0, 0, 40, a, b, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 1, 198, 51, 100, b];
+            let mut header = [
+                0x45, 0, 0, 40, a, b, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 1, 198, 51, 100, b,
+            ];
             let sum = checksum(&header);
             [header[10], header[11]] = sum.to_be_bytes();
             V4::decrement_ttl(&mut header, 0).unwrap();
@@ -172,7 +188,9 @@ mod tests {
 
     #[test]
     fn the_last_hop_is_refused_unchanged() {
-        let mut header = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 1, 6, 9, 9, 192, 0, 2, 1, 198, 51, 100, 1];
+        let mut header = [
+            0x45, 0, 0, 40, 0, 0, 0x40, 0, 1, 6, 9, 9, 192, 0, 2, 1, 198, 51, 100, 1,
+        ];
         let before = header;
         assert_eq!(V4::decrement_ttl(&mut header, 0), Err(DropReason::TtlExceeded));
         assert_eq!(header, before);

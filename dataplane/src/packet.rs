@@ -48,7 +48,13 @@ impl FrameBuf {
     pub fn new(frame: &[u8]) -> Self {
         let mut bytes = vec![0; HEADROOM + frame.len() + HEADROOM];
         bytes[HEADROOM..HEADROOM + frame.len()].copy_from_slice(frame);
-        Self { bytes, start: HEADROOM, end: HEADROOM + frame.len(), tail_segments_len: 0, rss: None }
+        Self {
+            bytes,
+            start: HEADROOM,
+            end: HEADROOM + frame.len(),
+            tail_segments_len: 0,
+            rss: None,
+        }
     }
 
     /// The same frame with only `headroom` bytes free in front.

@@ -69,7 +69,10 @@ pub struct Meta {
 impl Meta {
     /// Whether this is IPv6.
     pub const fn is_v6(&self) -> bool {
-        matches!(self.class, Class::Flow6 | Class::Icmp6 | Class::Fragment6 | Class::Other6)
+        matches!(
+            self.class,
+            Class::Flow6 | Class::Icmp6 | Class::Fragment6 | Class::Other6
+        )
     }
 
     /// VLAN id of the tag, if there is one.
@@ -101,7 +104,9 @@ pub fn be16(data: &[u8], at: usize) -> u16 {
 
 #[inline(always)]
 fn chunk<const N: usize>(data: &[u8], at: usize) -> Result<&[u8; N], DropReason> {
-    data.get(at..).and_then(<[u8]>::first_chunk).ok_or(DropReason::Truncated)
+    data.get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .ok_or(DropReason::Truncated)
 }
 
 /// Parses a frame whose first segment is `data` and which is `total_len` bytes long in all.
@@ -133,7 +138,15 @@ pub fn parse(data: &[u8], total_len: usize) -> Result<Meta, DropReason> {
 
 #[inline(always)]
 fn flow4(protocol: u8, tcp_flags: u8, end: usize) -> Meta {
-    Meta { class: Class::Flow4, protocol, tcp_flags, l3: 14, l4: 34, end: end as u32, vlan_tci: None }
+    Meta {
+        class: Class::Flow4,
+        protocol,
+        tcp_flags,
+        l3: 14,
+        l4: 34,
+        end: end as u32,
+        vlan_tci: None,
+    }
 }
 
 /// The general case: tags, options, extension headers, everything that is not TCP or UDP, everything malformed.
@@ -160,7 +173,10 @@ fn parse_any(data: &[u8], total_len: usize) -> Result<Meta, DropReason> {
     match ethertype {
         EtherType::IPV4 => parse_v4(data, total_len, blank),
         EtherType::IPV6 => parse_v6(data, total_len, blank),
-        EtherType::ARP => Ok(Meta { class: Class::Arp, ..blank }),
+        EtherType::ARP => Ok(Meta {
+            class: Class::Arp,
+            ..blank
+        }),
         EtherType(_) => Ok(blank),
     }
 }
@@ -187,7 +203,10 @@ fn parse_v4(data: &[u8], total_len: usize, blank: Meta) -> Result<Meta, DropReas
         ..blank
     };
     if (head[6] & 0x3f) | head[7] != 0 {
-        return Ok(Meta { class: Class::Fragment4, ..meta });
+        return Ok(Meta {
+            class: Class::Fragment4,
+            ..meta
+        });
     }
     transport(data, meta, Class::Flow4, Class::Icmp4, IpProtocol::ICMP)
 }
@@ -218,7 +237,16 @@ fn parse_v6(data: &[u8], total_len: usize, blank: Meta) -> Result<Meta, DropReas
                 8
             }
             IpProtocol(_) => {
-                return finish_v6(data, fragment, Meta { protocol: next.0, l4: at as u16, end: end as u32, ..blank });
+                return finish_v6(
+                    data,
+                    fragment,
+                    Meta {
+                        protocol: next.0,
+                        l4: at as u16,
+                        end: end as u32,
+                        ..blank
+                    },
+                );
             }
         };
         next = IpProtocol(chunk::<1>(data, at)?[0]);
@@ -227,7 +255,16 @@ fn parse_v6(data: &[u8], total_len: usize, blank: Meta) -> Result<Meta, DropReas
             return Err(DropReason::Truncated);
         }
         if fragment {
-            return finish_v6(data, true, Meta { protocol: next.0, l4: at as u16, end: end as u32, ..blank });
+            return finish_v6(
+                data,
+                true,
+                Meta {
+                    protocol: next.0,
+                    l4: at as u16,
+                    end: end as u32,
+                    ..blank
+                },
+            );
         }
     }
     Err(DropReason::BadIpHeader)
@@ -235,16 +272,30 @@ fn parse_v6(data: &[u8], total_len: usize, blank: Meta) -> Result<Meta, DropReas
 
 fn finish_v6(data: &[u8], fragment: bool, meta: Meta) -> Result<Meta, DropReason> {
     if fragment {
-        return Ok(Meta { class: Class::Fragment6, ..meta });
+        return Ok(Meta {
+            class: Class::Fragment6,
+            ..meta
+        });
     }
-    let meta = Meta { class: Class::Other6, ..meta };
+    let meta = Meta {
+        class: Class::Other6,
+        ..meta
+    };
     transport(data, meta, Class::Flow6, Class::Icmp6, IpProtocol::ICMPV6)
 }
 
 /// Checks the transport header of a whole packet. `meta.class` stays for protocols that are not looked into.
-fn transport(data: &[u8], meta: Meta, flow: Class, icmp: Class, icmp_protocol: IpProtocol) -> Result<Meta, DropReason> {
+fn transport(
+    data: &[u8],
+    meta: Meta,
+    flow: Class,
+    icmp: Class,
+    icmp_protocol: IpProtocol,
+) -> Result<Meta, DropReason> {
     let l4 = usize::from(meta.l4);
-    let len = (meta.end as usize).checked_sub(l4).ok_or(DropReason::BadIpHeader)?;
+    let len = (meta.end as usize)
+        .checked_sub(l4)
+        .ok_or(DropReason::BadIpHeader)?;
     match IpProtocol(meta.protocol) {
         IpProtocol::TCP => {
             let head = transport_chunk::<20>(data, l4, len)?;
@@ -252,7 +303,11 @@ fn transport(data: &[u8], meta: Meta, flow: Class, icmp: Class, icmp_protocol: I
             if header_len < 20 || header_len > len {
                 return Err(DropReason::BadTransport);
             }
-            Ok(Meta { class: flow, tcp_flags: head[13], ..meta })
+            Ok(Meta {
+                class: flow,
+                tcp_flags: head[13],
+                ..meta
+            })
         }
         IpProtocol::UDP => {
             let head = transport_chunk::<8>(data, l4, len)?;
@@ -281,18 +336,37 @@ fn transport_chunk<const N: usize>(data: &[u8], l4: usize, len: usize) -> Result
 /// The five-tuple of a frame of class [`Class::Flow4`].
 #[inline]
 pub fn key4(data: &[u8], meta: &Meta) -> Key<V4> {
-    read_key::<V4, 8>(data, usize::from(meta.l3) + 12, usize::from(meta.l4), meta.protocol)
+    read_key::<V4, 8>(
+        data,
+        usize::from(meta.l3) + 12,
+        usize::from(meta.l4),
+        meta.protocol,
+    )
 }
 
 /// The five-tuple of a frame of class [`Class::Flow6`].
 #[inline]
 pub fn key6(data: &[u8], meta: &Meta) -> Key<V6> {
-    read_key::<V6, 32>(data, usize::from(meta.l3) + 8, usize::from(meta.l4), meta.protocol)
+    read_key::<V6, 32>(
+        data,
+        usize::from(meta.l3) + 8,
+        usize::from(meta.l4),
+        meta.protocol,
+    )
 }
 
 #[inline(always)]
-fn read_key<F: Family<Pair = [u8; N]>, const N: usize>(data: &[u8], pair_at: usize, l4: usize, protocol: u8) -> Key<F> {
-    let mut key = Key::<F> { pair: [0; N], ports: [0; 4], protocol };
+fn read_key<F: Family<Pair = [u8; N]>, const N: usize>(
+    data: &[u8],
+    pair_at: usize,
+    l4: usize,
+    protocol: u8,
+) -> Key<F> {
+    let mut key = Key::<F> {
+        pair: [0; N],
+        ports: [0; 4],
+        protocol,
+    };
     key.pair.copy_from_slice(&data[pair_at..pair_at + N]);
     key.ports.copy_from_slice(&data[l4..l4 + 4]);
     key

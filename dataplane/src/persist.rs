@@ -82,7 +82,12 @@ impl Templates {
     }
 
     fn bucket(&self, client: &Client) -> usize {
-        let words = [client.address as u64, (client.address >> 64) as u64, u64::from(client.service), 0];
+        let words = [
+            client.address as u64,
+            (client.address >> 64) as u64,
+            u64::from(client.service),
+            0,
+        ];
         range(self.seed.long(words, 1) as u32, self.claims.len() as u32) as usize
     }
 
@@ -93,7 +98,9 @@ impl Templates {
 
     /// The template of a client, if it has one.
     pub fn find(&self, client: &Client, now: Tick) -> Option<Found> {
-        let (index, template) = self.places(self.bucket(client)).find(|(_, template)| template.is(client))?;
+        let (index, template) = self
+            .places(self.bucket(client))
+            .find(|(_, template)| template.is(client))?;
         let backend = template.backend.load(Ordering::Acquire);
         let due = Tick(template.deadline.load(Ordering::Relaxed)) <= now;
         let alive = !due || template.children.load(Ordering::Relaxed) > 0;
@@ -128,7 +135,9 @@ impl Templates {
                 let stale = template.is_vacant(now);
                 if !replace && !stale {
                     let backend = template.backend.load(Ordering::Relaxed);
-                    template.deadline.store(now.0.saturating_add(timeout_ticks), Ordering::Relaxed);
+                    template
+                        .deadline
+                        .store(now.0.saturating_add(timeout_ticks), Ordering::Relaxed);
                     return Noted::As(Found { index, backend });
                 }
                 (index, template)
@@ -142,11 +151,17 @@ impl Templates {
             // Readers see a free place while the key changes.
             template.service.store(0, Ordering::Release);
             template.children.store(0, Ordering::Relaxed);
-            template.address_low.store(client.address as u64, Ordering::Relaxed);
-            template.address_high.store((client.address >> 64) as u64, Ordering::Relaxed);
+            template
+                .address_low
+                .store(client.address as u64, Ordering::Relaxed);
+            template
+                .address_high
+                .store((client.address >> 64) as u64, Ordering::Relaxed);
         }
         template.timeout_ticks.store(timeout_ticks, Ordering::Relaxed);
-        template.deadline.store(now.0.saturating_add(timeout_ticks), Ordering::Relaxed);
+        template
+            .deadline
+            .store(now.0.saturating_add(timeout_ticks), Ordering::Relaxed);
         template.backend.store(backend, Ordering::Release);
         template.service.store(client.service + 1, Ordering::Release);
         Noted::As(Found { index, backend })
@@ -154,7 +169,9 @@ impl Templates {
 
     fn claim(&self, bucket: usize) -> bool {
         (0..TRIES).any(|_| {
-            let free = self.claims[bucket].compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
+            let free = self.claims[bucket]
+                .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok();
             if !free {
                 core::hint::spin_loop();
             }
@@ -164,15 +181,21 @@ impl Templates {
 
     /// A connection refers to the template now: its time starts anew.
     pub fn hold(&self, index: u32, now: Tick) {
-        let Some(template) = self.places.get(index as usize) else { return };
+        let Some(template) = self.places.get(index as usize) else {
+            return;
+        };
         template.children.fetch_add(1, Ordering::Relaxed);
         template.rearm(now, template.timeout_ticks.load(Ordering::Relaxed));
     }
 
     /// A connection that referred to the template ended.
     pub fn release(&self, index: u32, now: Tick) {
-        let Some(template) = self.places.get(index as usize) else { return };
-        let before = template.children.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        let Some(template) = self.places.get(index as usize) else {
+            return;
+        };
+        let before = template
+            .children
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         let late = Tick(template.deadline.load(Ordering::Relaxed)) <= now;
         if before.is_ok() && late {
             template.rearm(now, Tick::from_secs(REARM_S));
@@ -188,14 +211,25 @@ impl Templates {
             }
             let left = template.deadline.load(Ordering::Relaxed).saturating_sub(now.0);
             let children = template.children.load(Ordering::Relaxed);
-            Some((Client { service, address: template.address() }, template.backend.load(Ordering::Relaxed), left, children))
+            Some((
+                Client {
+                    service,
+                    address: template.address(),
+                },
+                template.backend.load(Ordering::Relaxed),
+                left,
+                children,
+            ))
         })
     }
 }
 
 impl Template {
     fn address(&self) -> u128 {
-        let (low, high) = (self.address_low.load(Ordering::Relaxed), self.address_high.load(Ordering::Relaxed));
+        let (low, high) = (
+            self.address_low.load(Ordering::Relaxed),
+            self.address_high.load(Ordering::Relaxed),
+        );
         u128::from(low) | u128::from(high) << 64
     }
 
@@ -210,7 +244,8 @@ impl Template {
     }
 
     fn rearm(&self, now: Tick, ticks: u32) {
-        self.deadline.store(now.0.saturating_add(ticks), Ordering::Relaxed);
+        self.deadline
+            .store(now.0.saturating_add(ticks), Ordering::Relaxed);
     }
 }
 
@@ -220,12 +255,17 @@ mod tests {
     use crate::flow::Tick;
     use crate::hash::Seed;
 
-    const CLIENT: Client = Client { service: 3, address: 0xc000_0207 };
+    const CLIENT: Client = Client {
+        service: 3,
+        address: 0xc000_0207,
+    };
 
     #[test]
     fn a_client_keeps_its_server_until_the_time_is_over() {
         let templates = Templates::new(64, Seed::fixed(1));
-        let Noted::As(found) = templates.note(&CLIENT, 7, 100, Tick(10), false) else { panic!("no room") };
+        let Noted::As(found) = templates.note(&CLIENT, 7, 100, Tick(10), false) else {
+            panic!("no room")
+        };
         assert_eq!(found.backend, 7);
         assert_eq!(templates.find(&CLIENT, Tick(109)), Some(found));
         assert_eq!(templates.find(&Client { service: 4, ..CLIENT }, Tick(109)), None);
@@ -235,28 +275,53 @@ mod tests {
     #[test]
     fn connections_keep_it_alive_and_sixty_seconds_longer() {
         let templates = Templates::new(64, Seed::fixed(1));
-        let Noted::As(Found { index, .. }) = templates.note(&CLIENT, 7, 100, Tick(10), false) else { panic!("no room") };
+        let Noted::As(Found { index, .. }) = templates.note(&CLIENT, 7, 100, Tick(10), false) else {
+            panic!("no room")
+        };
         templates.hold(index, Tick(50));
         assert!(templates.find(&CLIENT, Tick(5_000)).is_some());
         templates.release(index, Tick(5_000));
-        assert!(templates.find(&CLIENT, Tick(5_000 + Tick::from_secs(60) - 1)).is_some());
-        assert!(templates.find(&CLIENT, Tick(5_000 + Tick::from_secs(60))).is_none());
+        assert!(
+            templates
+                .find(&CLIENT, Tick(5_000 + Tick::from_secs(60) - 1))
+                .is_some()
+        );
+        assert!(
+            templates
+                .find(&CLIENT, Tick(5_000 + Tick::from_secs(60)))
+                .is_none()
+        );
     }
 
     #[test]
     fn the_first_note_wins_unless_replaced() {
         let templates = Templates::new(64, Seed::fixed(1));
         templates.note(&CLIENT, 7, 100, Tick(10), false);
-        let Noted::As(second) = templates.note(&CLIENT, 8, 100, Tick(10), false) else { panic!("no room") };
+        let Noted::As(second) = templates.note(&CLIENT, 8, 100, Tick(10), false) else {
+            panic!("no room")
+        };
         assert_eq!(second.backend, 7);
-        let Noted::As(third) = templates.note(&CLIENT, 8, 100, Tick(10), true) else { panic!("no room") };
+        let Noted::As(third) = templates.note(&CLIENT, 8, 100, Tick(10), true) else {
+            panic!("no room")
+        };
         assert_eq!(third.backend, 8);
     }
 
     #[test]
     fn a_full_table_says_so_and_reuses_what_expired() {
         let templates = Templates::new(1, Seed::fixed(1));
-        let noted = |n: u128, now| templates.note(&Client { service: 0, address: n }, 1, 100, Tick(now), false);
+        let noted = |n: u128, now| {
+            templates.note(
+                &Client {
+                    service: 0,
+                    address: n,
+                },
+                1,
+                100,
+                Tick(now),
+                false,
+            )
+        };
         assert!((0..8).all(|n| matches!(noted(n, 1), Noted::As(_))));
         assert_eq!(noted(9, 1), Noted::NoRoom);
         assert!(matches!(noted(9, 101), Noted::As(_)));
@@ -266,13 +331,18 @@ mod tests {
     fn workers_at_once_agree_on_one_server() {
         let templates = Templates::new(64, Seed::fixed(1));
         for round in 0..200u128 {
-            let client = Client { service: 1, address: round % 32 };
+            let client = Client {
+                service: 1,
+                address: round % 32,
+            };
             let noted: Vec<Noted> = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..3u32)
-                    .map(|me| scope.spawn({
-                        let templates = &templates;
-                        move || templates.note(&client, me, 50, Tick(1 + 100 * round as u32), false)
-                    }))
+                    .map(|me| {
+                        scope.spawn({
+                            let templates = &templates;
+                            move || templates.note(&client, me, 50, Tick(1 + 100 * round as u32), false)
+                        })
+                    })
                     .collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });

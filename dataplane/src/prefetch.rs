@@ -33,7 +33,10 @@ fn advise_huge<T>(memory: &mut [core::mem::MaybeUninit<T>]) {
     if len == 0 {
         return;
     }
-    let base = memory.as_mut_ptr().cast::<core::ffi::c_void>().wrapping_byte_add(aligned - start);
+    let base = memory
+        .as_mut_ptr()
+        .cast::<core::ffi::c_void>()
+        .wrapping_byte_add(aligned - start);
     // SAFETY: the range lies inside `memory`, which we borrow for writing; the advice changes the page size only.
     let _ = unsafe { rustix::mm::madvise(base, len, rustix::mm::Advice::LinuxHugepage) };
 }

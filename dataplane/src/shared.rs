@@ -36,8 +36,14 @@ impl Default for Settings {
             flows_max_v6: 1 << 14,
             templates_max: 1 << 14,
             sweep_per_burst: 8,
-            punt: Rate { per_s: 10_000, burst: 1_000 },
-            answers: Rate { per_s: 1_000, burst: 100 },
+            punt: Rate {
+                per_s: 10_000,
+                burst: 1_000,
+            },
+            answers: Rate {
+                per_s: 1_000,
+                burst: 100,
+            },
         }
     }
 }
@@ -64,7 +70,10 @@ pub struct Shared {
 
 impl core::fmt::Debug for Shared {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Shared").field("limits", &self.limits).field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("limits", &self.limits)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,12 +90,27 @@ impl Shared {
         let flows = (settings.flows_max_v4 + settings.flows_max_v6) * usize::from(steering.workers());
         let owners = OwnerIndex::new(if steering.needs_index() { flows } else { 0 });
         let templates = Templates::new(settings.templates_max, seed);
-        Self { seed, limits, settings, egress, counters, steering, owners, templates }
+        Self {
+            seed,
+            limits,
+            settings,
+            egress,
+            counters,
+            steering,
+            owners,
+            templates,
+        }
     }
 
     /// Shape of a counters page for this many workers and ports.
     pub const fn counters_shape(limits: &Limits, workers: u32, ports: u32) -> Shape {
-        Shape { workers, ports, reasons: REASONS as u32, services: limits.services, backends: limits.backends }
+        Shape {
+            workers,
+            ports,
+            reasons: REASONS as u32,
+            services: limits.services,
+            backends: limits.backends,
+        }
     }
 }
 
@@ -95,6 +119,12 @@ pub const REASONS: usize = DropReason::COUNT + PuntReason::COUNT;
 
 /// Name and hint of every reason counter, in order.
 pub fn reason_names() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let drops = DropReason::ALL.iter().map(|reason| (reason.name(), reason.hint()));
-    drops.chain(PuntReason::ALL.iter().map(|reason| (reason.name(), reason.hint())))
+    let drops = DropReason::ALL
+        .iter()
+        .map(|reason| (reason.name(), reason.hint()));
+    drops.chain(
+        PuntReason::ALL
+            .iter()
+            .map(|reason| (reason.name(), reason.hint())),
+    )
 }

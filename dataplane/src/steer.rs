@@ -36,7 +36,9 @@ pub struct Toeplitz {
 
 impl core::fmt::Debug for Toeplitz {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Toeplitz").field("reta_len", &self.reta.len()).finish_non_exhaustive()
+        f.debug_struct("Toeplitz")
+            .field("reta_len", &self.reta.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +63,10 @@ impl Toeplitz {
                     .fold(0, |word, bit| word ^ window(position * 8 + bit));
             }
         }
-        Some(Self { bytes, reta: reta.into() })
+        Some(Self {
+            bytes,
+            reta: reta.into(),
+        })
     }
 
     /// The device's hash of a tuple.
@@ -69,7 +74,10 @@ impl Toeplitz {
         let len = if F::V6 { 16 } else { 4 };
         let (src, dst) = (F::bits(key.src()).to_be_bytes(), F::bits(key.dst()).to_be_bytes());
         let input = src[16 - len..].iter().chain(&dst[16 - len..]).chain(&key.ports);
-        self.bytes.iter().zip(input).fold(0, |word, (table, &byte)| word ^ table[usize::from(byte)])
+        self.bytes
+            .iter()
+            .zip(input)
+            .fold(0, |word, (table, &byte)| word ^ table[usize::from(byte)])
     }
 
     /// The worker whose queue the device puts a packet with this tuple into.
@@ -95,7 +103,10 @@ impl Steering {
         assert!(workers > 0, "at least one worker");
         for port in &ports {
             if let Rss::Known(toeplitz) = port {
-                assert!(toeplitz.reta.iter().all(|worker| worker.0 < workers), "a table names a worker that is not there");
+                assert!(
+                    toeplitz.reta.iter().all(|worker| worker.0 < workers),
+                    "a table names a worker that is not there"
+                );
             }
         }
         Self { workers, ports, seed }
@@ -126,7 +137,8 @@ impl Steering {
             IpAddr::V4(address) => self.seed.short(u64::from(address.to_bits()), u64::from(port)),
             IpAddr::V6(address) => {
                 let bits = address.to_bits();
-                self.seed.long([bits as u64, (bits >> 64) as u64, 0, 0], u64::from(port))
+                self.seed
+                    .long([bits as u64, (bits >> 64) as u64, 0, 0], u64::from(port))
             }
         };
         WorkerId(range(hash as u32, u32::from(self.workers)) as u8)
@@ -167,8 +179,14 @@ pub struct OwnerIndex {
 impl OwnerIndex {
     /// For this many flows of two tuples each; 0 makes an index that stays empty.
     pub fn new(flows: usize) -> Self {
-        let lines = if flows == 0 { 0 } else { (flows * 4).div_ceil(PLACES) };
-        Self { lines: (0..lines).map(|_| Line::default()).collect() }
+        let lines = if flows == 0 {
+            0
+        } else {
+            (flows * 4).div_ceil(PLACES)
+        };
+        Self {
+            lines: (0..lines).map(|_| Line::default()).collect(),
+        }
     }
 
     /// Bytes it takes.
@@ -177,7 +195,8 @@ impl OwnerIndex {
     }
 
     fn line(&self, hash: u64) -> Option<&Line> {
-        self.lines.get(range((hash >> 8) as u32, self.lines.len() as u32) as usize)
+        self.lines
+            .get(range((hash >> 8) as u32, self.lines.len() as u32) as usize)
     }
 
     const fn place(hash: u64, worker: WorkerId) -> u32 {
@@ -186,7 +205,9 @@ impl OwnerIndex {
 
     /// Notes an owner. Lost when the line is full: then the tuple is found by its owner only.
     pub fn insert(&self, hash: u64, worker: WorkerId) {
-        let Some(Line(places)) = self.line(hash) else { return };
+        let Some(Line(places)) = self.line(hash) else {
+            return;
+        };
         let value = Self::place(hash, worker);
         for place in places {
             if place.load(Relaxed) == 0 && place.compare_exchange(0, value, Relaxed, Relaxed).is_ok() {
@@ -197,7 +218,9 @@ impl OwnerIndex {
 
     /// Takes a note back.
     pub fn remove(&self, hash: u64, worker: WorkerId) {
-        let Some(Line(places)) = self.line(hash) else { return };
+        let Some(Line(places)) = self.line(hash) else {
+            return;
+        };
         let value = Self::place(hash, worker);
         for place in places {
             if place.load(Relaxed) == value && place.compare_exchange(value, 0, Relaxed, Relaxed).is_ok() {
@@ -227,20 +250,27 @@ mod tests {
 
     /// The key and vectors of Microsoft's "Verifying the RSS Hash Calculation".
     const KEY: [u8; 40] = [
-        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b,
-        0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac,
-        0x01, 0xfa,
+        0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0,
+        0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42,
+        0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
     ];
 
     #[test]
     fn toeplitz_matches_the_published_vectors() {
         let toeplitz = Toeplitz::new(&KEY, vec![WorkerId(0)]).unwrap();
         let v4 = |src: &str, sport, dst: &str, dport| {
-            toeplitz.hash(&Key::<V4>::new(src.parse().unwrap(), sport, dst.parse().unwrap(), dport, 6).unwrap())
+            toeplitz
+                .hash(&Key::<V4>::new(src.parse().unwrap(), sport, dst.parse().unwrap(), dport, 6).unwrap())
         };
         assert_eq!(v4("66.9.149.187", 2794, "161.142.100.80", 1766), 0x51cc_c178);
         assert_eq!(v4("199.92.111.2", 14230, "65.69.140.83", 4739), 0xc626_b0ea);
-        let v6 = Key::<V6>::new("3ffe:2501:200:1fff::7".parse().unwrap(), 2794, "3ffe:2501:200:3::1".parse().unwrap(), 1766, 6);
+        let v6 = Key::<V6>::new(
+            "3ffe:2501:200:1fff::7".parse().unwrap(),
+            2794,
+            "3ffe:2501:200:3::1".parse().unwrap(),
+            1766,
+            6,
+        );
         assert_eq!(toeplitz.hash(&v6.unwrap()), 0x4020_7d3d);
     }
 

@@ -167,13 +167,20 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_every_hint_says_something() {
-        let drops = DropReason::ALL.iter().map(|reason| (reason.name(), reason.hint()));
-        let punts = PuntReason::ALL.iter().map(|reason| (reason.name(), reason.hint()));
+        let drops = DropReason::ALL
+            .iter()
+            .map(|reason| (reason.name(), reason.hint()));
+        let punts = PuntReason::ALL
+            .iter()
+            .map(|reason| (reason.name(), reason.hint()));
         let all: Vec<_> = drops.chain(punts).collect();
         let names: HashSet<_> = all.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), DropReason::COUNT + PuntReason::COUNT);
         for (name, hint) in all {
-            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert!(
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                "{name}"
+            );
             assert!(hint.len() > 20, "{name}: {hint}");
         }
     }

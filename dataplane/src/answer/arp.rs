@@ -36,7 +36,12 @@ pub(crate) fn handle<P: Packet>(packet: &mut P, meta: &Meta, context: &Context<'
     }
 }
 
-fn answer<P: Packet>(packet: &mut P, meta: &Meta, repr: &Repr, context: &Context<'_>) -> Result<Verdict, Stop> {
+fn answer<P: Packet>(
+    packet: &mut P,
+    meta: &Meta,
+    repr: &Repr,
+    context: &Context<'_>,
+) -> Result<Verdict, Stop> {
     let target = context.tables.address(IpAddr::V4(repr.target_protocol_addr));
     let Some(address) = target.filter(|address| address.is_held(context.port)) else {
         return Err(if repr.is_gratuitous() {
@@ -49,7 +54,8 @@ fn answer<P: Packet>(packet: &mut P, meta: &Meta, repr: &Repr, context: &Context
     let mac = mac_of(address, context);
     let l3 = usize::from(meta.l3);
     let data = packet.data_mut();
-    repr.reply_from(MacAddr(mac)).emit(&mut ArpPacket::new_unchecked(&mut data[l3..l3 + PACKET_LEN]));
+    repr.reply_from(MacAddr(mac))
+        .emit(&mut ArpPacket::new_unchecked(&mut data[l3..l3 + PACKET_LEN]));
     turn_l2(data, mac);
     Ok(Verdict::Tx(context.port))
 }

@@ -14,7 +14,11 @@ use crate::verdict::{DropReason, Verdict};
 const HOP_LIMIT: u8 = 64;
 
 /// Turns an echo request to an address we hold into its reply.
-pub(crate) fn answer4<P: Packet>(packet: &mut P, meta: &Meta, context: &Context<'_>) -> Result<Verdict, Stop> {
+pub(crate) fn answer4<P: Packet>(
+    packet: &mut P,
+    meta: &Meta,
+    context: &Context<'_>,
+) -> Result<Verdict, Stop> {
     let (l3, l4) = (usize::from(meta.l3), usize::from(meta.l4));
     let pair = V4::read_pair(packet.data(), l3);
     let mac = check::<V4>(&pair, meta, context)?;
@@ -30,7 +34,11 @@ pub(crate) fn answer4<P: Packet>(packet: &mut P, meta: &Meta, context: &Context<
 }
 
 /// The same for IPv6. The checksum covers both addresses alike, so swapping them does not change it.
-pub(crate) fn answer6<P: Packet>(packet: &mut P, meta: &Meta, context: &Context<'_>) -> Result<Verdict, Stop> {
+pub(crate) fn answer6<P: Packet>(
+    packet: &mut P,
+    meta: &Meta,
+    context: &Context<'_>,
+) -> Result<Verdict, Stop> {
     let (l3, l4) = (usize::from(meta.l3), usize::from(meta.l4));
     let pair = V6::read_pair(packet.data(), l3);
     let mac = check::<V6>(&pair, meta, context)?;
@@ -48,11 +56,23 @@ fn check<F: Family>(pair: &F::Pair, meta: &Meta, context: &Context<'_>) -> Resul
     if source.is_multicast() || source.is_unspecified() || source.is_loopback() {
         return Err(DropReason::BadSource.into());
     }
-    let address = context.tables.address(F::to_ip(F::dst(pair))).ok_or(DropReason::NotOurs)?;
+    let address = context
+        .tables
+        .address(F::to_ip(F::dst(pair)))
+        .ok_or(DropReason::NotOurs)?;
     if !address.is_held(context.port) {
-        return Err(if address.vip.is_some() { DropReason::VipNotOwned } else { DropReason::NotOurs }.into());
+        return Err(if address.vip.is_some() {
+            DropReason::VipNotOwned
+        } else {
+            DropReason::NotOurs
+        }
+        .into());
     }
     check_vlan(meta.vlan_id(), vlan_of(address, context))?;
     let silent = address.own.is_empty() && address.vip.is_some_and(|vip| !vip.echo);
-    if silent { Err(DropReason::OtherProtocol.into()) } else { Ok(mac_of(address, context)) }
+    if silent {
+        Err(DropReason::OtherProtocol.into())
+    } else {
+        Ok(mac_of(address, context))
+    }
 }

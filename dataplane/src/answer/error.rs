@@ -41,7 +41,10 @@ pub(crate) fn send<F: Ip, P: Packet>(
     let mac = own_mac(packet, context);
     let packet_max = if F::V6 { PACKET_MAX_V6 } else { PACKET_MAX_V4 };
     let front = F::HEADER_LEN + ICMP_LEN;
-    let quoted_len = (pending.end as usize).min(packet.data().len()).min(l3 + packet_max - front) - l3;
+    let quoted_len = (pending.end as usize)
+        .min(packet.data().len())
+        .min(l3 + packet_max - front)
+        - l3;
     if !packet.truncate(l3 + quoted_len) || !packet.prepend(front) {
         return Err(DropReason::NoHeadroom.into());
     }
@@ -55,7 +58,11 @@ pub(crate) fn send<F: Ip, P: Packet>(
 
 /// The MAC the packet was sent to: the port's or a virtual one.
 fn own_mac<P: Packet>(packet: &P, context: &Context<'_>) -> [u8; 6] {
-    packet.data().first_chunk::<6>().copied().unwrap_or(context.spec.mac.0)
+    packet
+        .data()
+        .first_chunk::<6>()
+        .copied()
+        .unwrap_or(context.spec.mac.0)
 }
 
 fn emit<F: Ip>(head: &mut [u8], quoted: &[u8], pending: &Pending<F>, kind: Kind) {
@@ -97,12 +104,19 @@ fn emit<F: Ip>(head: &mut [u8], quoted: &[u8], pending: &Pending<F>, kind: Kind)
 fn emit_v4(header: &mut [u8], quoted: &[u8], kind: Kind) {
     let (message, code, mtu) = match kind {
         Kind::PortUnreachable => (icmpv4::Message::DST_UNREACHABLE, icmpv4::unreachable::PORT, 0),
-        Kind::TooBig(mtu) => (icmpv4::Message::DST_UNREACHABLE, icmpv4::unreachable::FRAG_NEEDED, mtu),
+        Kind::TooBig(mtu) => (
+            icmpv4::Message::DST_UNREACHABLE,
+            icmpv4::unreachable::FRAG_NEEDED,
+            mtu,
+        ),
         Kind::TimeExceeded => (icmpv4::Message::TIME_EXCEEDED, 0, 0),
     };
     let [mtu_high, mtu_low] = mtu.to_be_bytes();
     header.copy_from_slice(&[message.0, code, 0, 0, 0, 0, mtu_high, mtu_low]);
-    let sum = weir_wire::checksum::Sum::new().bytes(header).bytes(quoted).finish();
+    let sum = weir_wire::checksum::Sum::new()
+        .bytes(header)
+        .bytes(quoted)
+        .finish();
     header[2..4].copy_from_slice(&sum.to_be_bytes());
 }
 
@@ -110,7 +124,11 @@ fn emit_v6(header: &mut [u8], quoted: &[u8], kind: Kind, src: core::net::Ipv6Add
     let (message, code, word) = match kind {
         Kind::PortUnreachable => (icmpv6::Message::DST_UNREACHABLE, icmpv6::unreachable::PORT, 0),
         // No IPv6 link has less (RFC 8200 §5).
-        Kind::TooBig(mtu) => (icmpv6::Message::PKT_TOO_BIG, 0, u32::from(mtu).max(ipv6::MTU_MIN as u32)),
+        Kind::TooBig(mtu) => (
+            icmpv6::Message::PKT_TOO_BIG,
+            0,
+            u32::from(mtu).max(ipv6::MTU_MIN as u32),
+        ),
         Kind::TimeExceeded => (icmpv6::Message::TIME_EXCEEDED, 0, 0),
     };
     header[..4].copy_from_slice(&[message.0, code, 0, 0]);

@@ -24,8 +24,12 @@ pub(crate) fn refused<F: Ip, P: Packet>(
     context: &mut Context<'_>,
 ) -> Verdict {
     let answered = match stop {
-        Stop::Drop(DropReason::NoServer) if wants_reject(pending, context) => reset::reject(packet, pending, context),
-        Stop::Drop(DropReason::TtlExceeded) => error::send(packet, pending, error::Kind::TimeExceeded, context),
+        Stop::Drop(DropReason::NoServer) if wants_reject(pending, context) => {
+            reset::reject(packet, pending, context)
+        }
+        Stop::Drop(DropReason::TtlExceeded) => {
+            error::send(packet, pending, error::Kind::TimeExceeded, context)
+        }
         Stop::Drop(DropReason::TooBig) if F::dont_fragment(packet.data(), usize::from(pending.l3)) => {
             let mtu = path_mtu(pending, context);
             error::send(packet, pending, error::Kind::TooBig(mtu), context)
@@ -56,8 +60,11 @@ fn path_mtu<F: Ip>(pending: &Pending<F>, context: &mut Context<'_>) -> u16 {
 
 fn wants_reject<F: Ip>(pending: &Pending<F>, context: &Context<'_>) -> bool {
     let key = &pending.key;
-    let service = Protocol::from_code(key.protocol)
-        .and_then(|protocol| context.tables.service_for(protocol, F::to_ip(key.dst()), key.dst_port()));
+    let service = Protocol::from_code(key.protocol).and_then(|protocol| {
+        context
+            .tables
+            .service_for(protocol, F::to_ip(key.dst()), key.dst_port())
+    });
     service.is_some_and(|service| service.spec.no_server == NoServerReply::Reject)
 }
 
@@ -69,7 +76,11 @@ pub(crate) fn verdict(result: Result<Verdict, Stop>) -> Verdict {
 /// The MAC an address of ours answers with on this port.
 pub(crate) fn mac_of(address: &Address, context: &Context<'_>) -> [u8; 6] {
     let own = address.own.contains(&context.port);
-    address.vip.filter(|_| !own).and_then(|vip| vip.mac).unwrap_or(context.spec.mac.0)
+    address
+        .vip
+        .filter(|_| !own)
+        .and_then(|vip| vip.mac)
+        .unwrap_or(context.spec.mac.0)
 }
 
 /// The VLAN id an address of ours is in on this port.

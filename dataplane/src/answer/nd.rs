@@ -32,19 +32,32 @@ pub(crate) fn handle<P: Packet>(packet: &mut P, meta: &Meta, context: &Context<'
         .map_err(|_| DropReason::BadNd)?;
     match repr {
         Repr::NeighborSolicit { target_addr, lladdr } => {
-            let asked = Asked { src: envelope.src_addr, target: target_addr, lladdr };
+            let asked = Asked {
+                src: envelope.src_addr,
+                target: target_addr,
+                lladdr,
+            };
             solicited(packet, meta, &asked, context)
         }
-        Repr::NeighborAdvert { target_addr, lladdr, .. } => Err(advertised(target_addr, lladdr, context)),
+        Repr::NeighborAdvert {
+            target_addr, lladdr, ..
+        } => Err(advertised(target_addr, lladdr, context)),
         Repr::RouterSolicit { .. } | Repr::RouterAdvert { .. } => Err(Stop::Punt(PuntReason::Multicast)),
     }
 }
 
 /// An advertisement for one of our addresses by somebody else is a conflict.
 fn advertised(target: Ipv6Addr, lladdr: Option<MacAddr>, context: &Context<'_>) -> Stop {
-    let ours = context.tables.address(IpAddr::V6(target)).filter(|address| address.is_held(context.port));
+    let ours = context
+        .tables
+        .address(IpAddr::V6(target))
+        .filter(|address| address.is_held(context.port));
     let conflict = ours.is_some_and(|address| lladdr.is_some_and(|mac| mac.0 != mac_of(address, context)));
-    Stop::Punt(if conflict { PuntReason::AddressConflict } else { PuntReason::Neighbor })
+    Stop::Punt(if conflict {
+        PuntReason::AddressConflict
+    } else {
+        PuntReason::Neighbor
+    })
 }
 
 struct Asked {
@@ -53,9 +66,19 @@ struct Asked {
     lladdr: Option<MacAddr>,
 }
 
-fn solicited<P: Packet>(packet: &mut P, meta: &Meta, asked: &Asked, context: &Context<'_>) -> Result<Verdict, Stop> {
-    let ours = context.tables.address(IpAddr::V6(asked.target)).filter(|address| address.is_held(context.port));
-    let Some(address) = ours else { return Err(DropReason::NdNotOurs.into()) };
+fn solicited<P: Packet>(
+    packet: &mut P,
+    meta: &Meta,
+    asked: &Asked,
+    context: &Context<'_>,
+) -> Result<Verdict, Stop> {
+    let ours = context
+        .tables
+        .address(IpAddr::V6(asked.target))
+        .filter(|address| address.is_held(context.port));
+    let Some(address) = ours else {
+        return Err(DropReason::NdNotOurs.into());
+    };
     check_vlan(meta.vlan_id(), vlan_of(address, context))?;
     let mac = mac_of(address, context);
     // An asker without an address (it checks whether it may take ours) is answered to everybody (RFC 4861 §7.2.4).
@@ -76,7 +99,13 @@ fn solicited<P: Packet>(packet: &mut P, meta: &Meta, asked: &Asked, context: &Co
     }
     let data = packet.data_mut();
     let asker = asked.lladdr.filter(|_| !anonymous).map_or_else(
-        || if anonymous { MacAddr::from_ipv6_multicast(ALL_NODES).0 } else { source_mac(data) },
+        || {
+            if anonymous {
+                MacAddr::from_ipv6_multicast(ALL_NODES).0
+            } else {
+                source_mac(data)
+            }
+        },
         |mac| mac.0,
     );
     data[..6].copy_from_slice(&asker);

@@ -26,7 +26,11 @@ pub(crate) fn reject<F: Ip, P: Packet>(
     }
 }
 
-fn reset<F: Ip, P: Packet>(packet: &mut P, pending: &Pending<F>, context: &mut Context<'_>) -> Result<Verdict, Stop> {
+fn reset<F: Ip, P: Packet>(
+    packet: &mut P,
+    pending: &Pending<F>,
+    context: &mut Context<'_>,
+) -> Result<Verdict, Stop> {
     let (l3, l4) = (usize::from(pending.l3), usize::from(pending.l4));
     let offending = TcpPacket::new_checked(packet.data().get(l4..).unwrap_or_default())
         .map(|segment| (tcp::Repr::parse(&segment), segment.header_len()))
@@ -36,22 +40,38 @@ fn reset<F: Ip, P: Packet>(packet: &mut P, pending: &Pending<F>, context: &mut C
         return Err(DropReason::NoServer.into());
     }
     context.own.may_answer(context.now)?;
-    let mac = packet.data().first_chunk::<6>().copied().unwrap_or(context.spec.mac.0);
+    let mac = packet
+        .data()
+        .first_chunk::<6>()
+        .copied()
+        .unwrap_or(context.spec.mac.0);
     // The reply has neither options nor extension headers: its transport header follows the fixed header.
     let end = l3 + F::HEADER_LEN + tcp::HEADER_LEN;
     let missing = end.saturating_sub(packet.data().len());
     if missing > 0 && !packet.append(missing) || !packet.truncate(end) {
         return Err(DropReason::NoHeadroom.into());
     }
-    let occupied = u32::from(segment.flags.contains(Flags::SYN)) + u32::from(segment.flags.contains(Flags::FIN));
+    let occupied =
+        u32::from(segment.flags.contains(Flags::SYN)) + u32::from(segment.flags.contains(Flags::FIN));
     let payload_len = (pending.end as usize - l4 - header_len) as u32;
     let acked = segment.flags.contains(Flags::ACK);
     let reply = tcp::Repr {
         src_port: segment.dst_port,
         dst_port: segment.src_port,
         seq_number: if acked { segment.ack_number } else { 0 },
-        ack_number: if acked { 0 } else { segment.seq_number.wrapping_add(payload_len).wrapping_add(occupied) },
-        flags: if acked { Flags::RST } else { Flags(Flags::RST.0 | Flags::ACK.0) },
+        ack_number: if acked {
+            0
+        } else {
+            segment
+                .seq_number
+                .wrapping_add(payload_len)
+                .wrapping_add(occupied)
+        },
+        flags: if acked {
+            Flags::RST
+        } else {
+            Flags(Flags::RST.0 | Flags::ACK.0)
+        },
         window_len: 0,
     };
     let data = packet.data_mut();

@@ -58,7 +58,11 @@ impl Iterator for Matches {
 }
 
 impl Bucket {
-    pub(super) const EMPTY: Self = Self { tags: [0; SLOTS], refs: [0; SLOTS], overflowed: 0 };
+    pub(super) const EMPTY: Self = Self {
+        tags: [0; SLOTS],
+        refs: [0; SLOTS],
+        overflowed: 0,
+    };
 
     /// Places with this tag. Compiles to one vector compare.
     #[inline]
@@ -77,7 +81,9 @@ impl Bucket {
 
     /// Puts a reference into an empty place; `false` when there is none.
     pub(super) fn put(&mut self, tag: u16, reference: Ref) -> bool {
-        let Some(place) = self.matches(0).next() else { return false };
+        let Some(place) = self.matches(0).next() else {
+            return false;
+        };
         self.tags[place] = tag;
         self.refs[place] = reference.0;
         true
@@ -85,7 +91,9 @@ impl Bucket {
 
     /// Takes a reference out; `false` when it is not here.
     pub(super) fn take(&mut self, tag: u16, reference: Ref) -> bool {
-        let Some(place) = self.matches(tag).find(|&place| self.refs[place] == reference.0) else { return false };
+        let Some(place) = self.matches(tag).find(|&place| self.refs[place] == reference.0) else {
+            return false;
+        };
         self.tags[place] = 0;
         true
     }

@@ -109,7 +109,11 @@ impl<F: Family> Entry<F> {
     /// The forward tuple: client to virtual address.
     #[inline]
     pub fn key(&self) -> Key<F> {
-        Key { pair: self.pair, ports: self.ports, protocol: self.protocol }
+        Key {
+            pair: self.pair,
+            ports: self.ports,
+            protocol: self.protocol,
+        }
     }
 
     /// Whether the entry holds a flow.

@@ -50,7 +50,10 @@ impl<F: Family> Table<F> {
     /// # Panics
     /// When `flows_max` is 0 or above 2^31.
     pub fn new(flows_max: usize) -> Self {
-        assert!(flows_max > 0 && flows_max <= ENTRIES_MAX, "flows_max must be within 1 and 2^31");
+        assert!(
+            flows_max > 0 && flows_max <= ENTRIES_MAX,
+            "flows_max must be within 1 and 2^31"
+        );
         // Two tuples a flow. Small tables get some more room, where chance weighs more.
         let buckets = (flows_max * 2).div_ceil(SLOTS) + 4;
         Self {
@@ -90,7 +93,10 @@ impl<F: Family> Table<F> {
 
     #[inline(always)]
     fn second(&self, hash: u64) -> usize {
-        range((hash >> 24) as u32 ^ (hash as u32).rotate_left(13), self.buckets.len() as u32) as usize
+        range(
+            (hash >> 24) as u32 ^ (hash as u32).rotate_left(13),
+            self.buckets.len() as u32,
+        ) as usize
     }
 
     /// Asks for the home bucket's line.
@@ -112,8 +118,16 @@ impl<F: Family> Table<F> {
 
     /// Confirms a candidate by its full key, or searches on.
     #[inline]
-    pub fn confirm(&self, candidate: Candidate, key: &Key<F>, hash: u64, reverse: &impl Reverse<F>) -> Option<(u32, Direction)> {
-        let Some(index) = candidate.0 else { return self.find_overflowed(key, hash, reverse) };
+    pub fn confirm(
+        &self,
+        candidate: Candidate,
+        key: &Key<F>,
+        hash: u64,
+        reverse: &impl Reverse<F>,
+    ) -> Option<(u32, Direction)> {
+        let Some(index) = candidate.0 else {
+            return self.find_overflowed(key, hash, reverse);
+        };
         if let Some(entry) = self.entries.get(index as usize)
             && entry.pair == key.pair
             && entry.ports == key.ports
@@ -137,14 +151,25 @@ impl<F: Family> Table<F> {
 
     /// After nothing in the home bucket matched: looks at the second one if anything ever went there.
     #[inline]
-    fn find_overflowed(&self, key: &Key<F>, hash: u64, reverse: &impl Reverse<F>) -> Option<(u32, Direction)> {
+    fn find_overflowed(
+        &self,
+        key: &Key<F>,
+        hash: u64,
+        reverse: &impl Reverse<F>,
+    ) -> Option<(u32, Direction)> {
         if !self.buckets[self.home(hash)].has_overflowed() {
             return None;
         }
         self.find_in(&self.buckets[self.second(hash)], key, hash, reverse)
     }
 
-    fn find_in(&self, bucket: &Bucket, key: &Key<F>, hash: u64, reverse: &impl Reverse<F>) -> Option<(u32, Direction)> {
+    fn find_in(
+        &self,
+        bucket: &Bucket,
+        key: &Key<F>,
+        hash: u64,
+        reverse: &impl Reverse<F>,
+    ) -> Option<(u32, Direction)> {
         bucket.matches(tag_of(hash)).find_map(|place| {
             let reference = bucket.get(place);
             let entry = &self.entries[reference.entry() as usize];
@@ -248,7 +273,10 @@ impl<F: Family> Table<F> {
     }
 
     fn release(&mut self, index: u32) {
-        self.entries[index as usize] = Entry { link: self.free, ..Entry::default() };
+        self.entries[index as usize] = Entry {
+            link: self.free,
+            ..Entry::default()
+        };
         self.free = index + 1;
         self.used -= 1;
     }

@@ -26,10 +26,16 @@ pub(crate) fn choose_local<F: Family>(
     context: &mut Context<'_>,
 ) -> Result<(u16, u16), Stop> {
     let count = service.locals.len();
-    let first = if count == 0 { 0 } else { context.own.random() as usize % count };
+    let first = if count == 0 {
+        0
+    } else {
+        context.own.random() as usize % count
+    };
     for step in 0..count {
         let index = service.locals[(first + step) % count];
-        let Some(local) = context.tables.local(index) else { continue };
+        let Some(local) = context.tables.local(index) else {
+            continue;
+        };
         if !local.live || local.address.is_ipv6() != F::V6 {
             continue;
         }
@@ -63,12 +69,20 @@ fn choose_port<F: Family>(
             continue;
         }
         let flags = entry.flags.with(Flags::LOCAL);
-        let reply: Key<F> = servers.reverse_key(&Entry { local_index: index, local_port: port, flags, ..*entry });
+        let reply: Key<F> = servers.reverse_key(&Entry {
+            local_index: index,
+            local_port: port,
+            flags,
+            ..*entry
+        });
         if predicted && steering.of_reply(out, &reply) != Some(context.worker) {
             continue;
         }
         probes += 1;
-        if table.find(&reply, reply.hash(&context.shared.seed), &servers).is_none() {
+        if table
+            .find(&reply, reply.hash(&context.shared.seed), &servers)
+            .is_none()
+        {
             chosen = Some(port);
             break;
         }

@@ -63,7 +63,11 @@ fn read_quoted<F: Ip>(data: &[u8], meta: &Meta) -> Option<Quoted<F>> {
     let (header_len, protocol, later_fragment) = if F::V6 {
         (40, quoted[6], false)
     } else {
-        (usize::from(quoted[0] & 0x0f) * 4, quoted[9], be16(quoted, 6) & 0x1fff != 0)
+        (
+            usize::from(quoted[0] & 0x0f) * 4,
+            quoted[9],
+            be16(quoted, 6) & 0x1fff != 0,
+        )
     };
     let version = if F::V6 { 6 } else { 4 };
     let is_flow = quoted[0] >> 4 == version && (protocol == 6 || protocol == 17) && !later_fragment;
@@ -72,8 +76,16 @@ fn read_quoted<F: Ip>(data: &[u8], meta: &Meta) -> Option<Quoted<F>> {
     }
     let mut ports = [0; 4];
     ports.copy_from_slice(&quoted[header_len..header_len + 4]);
-    let key = Key { pair: F::read_pair(data, l3), ports, protocol };
-    Some(Quoted { l3, l4: l3 + header_len, key })
+    let key = Key {
+        pair: F::read_pair(data, l3),
+        ports,
+        protocol,
+    };
+    Some(Quoted {
+        l3,
+        l4: l3 + header_len,
+        key,
+    })
 }
 
 fn to_server<F: Ip, P: Packet>(
@@ -90,7 +102,12 @@ fn to_server<F: Ip, P: Packet>(
     let mode = egress.mode(entry.backend);
     let l3 = usize::from(meta.l3);
     if mode.is_tunnel() {
-        let inner = tunnel::Inner { l3, len: meta.end as usize - l3, hash, ident: context.own.random() as u16 };
+        let inner = tunnel::Inner {
+            l3,
+            len: meta.end as usize - l3,
+            hash,
+            ident: context.own.random() as u16,
+        };
         let target = egress.target(entry.backend);
         tunnel::encapsulate::<F, P>(packet, &inner, &link, &target)?;
         return Ok(Verdict::Tx(link.port_id()));
@@ -122,7 +139,11 @@ fn to_client<F: Ip, P: Packet>(
     F::decrement_ttl(packet.data_mut(), l3)?;
     let pair = F::read_pair(packet.data(), l3);
     let server = quoted.key.dst();
-    let source = if F::src(&pair) == server { asked.dst() } else { F::src(&pair) };
+    let source = if F::src(&pair) == server {
+        asked.dst()
+    } else {
+        F::src(&pair)
+    };
     let outer = F::pair(source, asked.src());
     rewrite::<F>(packet.data_mut(), meta, quoted, &asked, &pair, &outer);
     set_l2(packet, meta.vlan_tci, &link)?;
@@ -131,7 +152,14 @@ fn to_client<F: Ip, P: Packet>(
 
 /// Translates the quoted packet to `new` and the outer addresses from `old_pair` to `new_pair`; the ICMP checksum follows
 /// every changed byte under it.
-fn rewrite<F: Ip>(data: &mut [u8], meta: &Meta, quoted: &Quoted<F>, new: &Key<F>, old_pair: &F::Pair, new_pair: &F::Pair) {
+fn rewrite<F: Ip>(
+    data: &mut [u8],
+    meta: &Meta,
+    quoted: &Quoted<F>,
+    new: &Key<F>,
+    old_pair: &F::Pair,
+    new_pair: &F::Pair,
+) {
     let end = (meta.end as usize).min(data.len());
     let len = (end - quoted.l3).min(QUOTED_MAX) & !1;
     let mut before = [0; QUOTED_MAX];
@@ -147,4 +175,3 @@ fn rewrite<F: Ip>(data: &mut [u8], meta: &Meta, quoted: &Quoted<F>, new: &Key<F>
     data[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
     F::write_pair(data, usize::from(meta.l3), old_pair, new_pair);
 }
-

@@ -12,7 +12,11 @@ use crate::verdict::DropReason;
 
 /// Writes MACs and 802.1Q tag. A tag that stays keeps its priority bits.
 #[inline]
-pub(crate) fn set_l2<P: Packet>(packet: &mut P, vlan_tci: Option<u16>, link: &Link) -> Result<(), DropReason> {
+pub(crate) fn set_l2<P: Packet>(
+    packet: &mut P,
+    vlan_tci: Option<u16>,
+    link: &Link,
+) -> Result<(), DropReason> {
     match vlan_tci {
         None if link.vlan == 0 => {}
         None => {
@@ -32,7 +36,9 @@ pub(crate) fn set_l2<P: Packet>(packet: &mut P, vlan_tci: Option<u16>, link: &Li
             }
         }
     }
-    let Some(head) = packet.data_mut().first_chunk_mut::<12>() else { return Err(DropReason::Truncated) };
+    let Some(head) = packet.data_mut().first_chunk_mut::<12>() else {
+        return Err(DropReason::Truncated);
+    };
     head[..6].copy_from_slice(&link.dst_mac);
     head[6..].copy_from_slice(&link.src_mac);
     Ok(())

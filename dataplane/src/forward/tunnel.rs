@@ -25,7 +25,11 @@ pub(crate) fn overhead(target: &Target) -> usize {
 }
 
 const fn outer_ip_len(target: &Target) -> usize {
-    if target.address.is_ipv6() { ipv6::HEADER_LEN } else { ipv4::HEADER_LEN }
+    if target.address.is_ipv6() {
+        ipv6::HEADER_LEN
+    } else {
+        ipv4::HEADER_LEN
+    }
 }
 
 const fn shim_len(mode: Mode) -> usize {
@@ -101,11 +105,26 @@ pub(crate) fn encapsulate<F: Ip, P: Packet>(
     }
     let whole = packet.segments() == 1;
     let data = packet.data_mut();
-    put_link(data, link, if target.address.is_ipv6() { EtherType::IPV6 } else { EtherType::IPV4 });
+    put_link(
+        data,
+        link,
+        if target.address.is_ipv6() {
+            EtherType::IPV6
+        } else {
+            EtherType::IPV4
+        },
+    );
     let outer = &mut data[l2_len..];
     let (ip, rest) = outer.split_at_mut(outer_ip_len(target));
     let payload_len = (shim_len(target.mode) + inner.len) as u16;
-    let head = Outer { tos, dont_fragment, ident: inner.ident, hash: inner.hash, payload_len, protocol: protocol::<F>(target.mode) };
+    let head = Outer {
+        tos,
+        dont_fragment,
+        ident: inner.ident,
+        hash: inner.hash,
+        payload_len,
+        protocol: protocol::<F>(target.mode),
+    };
     head.emit(ip, source, target.address);
     emit_shim::<F>(rest, inner, link, target, source, whole);
     Ok(())
@@ -189,11 +208,23 @@ impl Outer {
 
 /// What stands between the outer IP header and the inner one. `rest` begins there and holds the inner packet, whole or
 /// (several segments) its start.
-fn emit_shim<F: Ip>(rest: &mut [u8], inner: &Inner, link: &Link, target: &Target, source: IpAddr, whole: bool) {
+fn emit_shim<F: Ip>(
+    rest: &mut [u8],
+    inner: &Inner,
+    link: &Link,
+    target: &Target,
+    source: IpAddr,
+    whole: bool,
+) {
     match target.mode {
         Mode::Gre | Mode::GreChecksum => {
             let checksum = target.mode == Mode::GreChecksum;
-            let repr = gre::Repr { protocol: inner_ethertype::<F>(), checksum, key: None, sequence: None };
+            let repr = gre::Repr {
+                protocol: inner_ethertype::<F>(),
+                checksum,
+                key: None,
+                sequence: None,
+            };
             let mut packet = gre::Packet::new_unchecked(rest);
             repr.emit(&mut packet);
             if checksum && whole {
@@ -203,7 +234,10 @@ fn emit_shim<F: Ip>(rest: &mut [u8], inner: &Inner, link: &Link, target: &Target
         Mode::Gue | Mode::GueChecksum => {
             let (head, body) = rest.split_at_mut(udp::HEADER_LEN);
             emit_udp(head, target, inner, gue::HEADER_LEN + inner.len);
-            gue::Repr { protocol: inner_protocol::<F>() }.emit(&mut gue::Packet::new_unchecked(body));
+            gue::Repr {
+                protocol: inner_protocol::<F>(),
+            }
+            .emit(&mut gue::Packet::new_unchecked(body));
             if target.mode == Mode::GueChecksum && whole {
                 udp::Packet::new_unchecked(rest).fill_checksum(source, target.address);
             }
@@ -213,7 +247,11 @@ fn emit_shim<F: Ip>(rest: &mut [u8], inner: &Inner, link: &Link, target: &Target
             emit_udp(head, target, inner, vxlan::HEADER_LEN + ETHERNET_LEN + inner.len);
             let (head, body) = body.split_at_mut(vxlan::HEADER_LEN);
             vxlan::Repr { vni: target.vni }.emit(&mut vxlan::Packet::new_unchecked(head));
-            let inner_link = Link { dst_mac: target.inner_mac.0, vlan: 0, ..*link };
+            let inner_link = Link {
+                dst_mac: target.inner_mac.0,
+                vlan: 0,
+                ..*link
+            };
             put_link(body, &inner_link, inner_ethertype::<F>());
         }
         Mode::Ipip | Mode::Dr | Mode::Nat | Mode::FullNat | Mode::Hop => {}

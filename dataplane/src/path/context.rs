@@ -50,7 +50,11 @@ impl Own {
 
     /// Whether one more error or reset may be made.
     pub(crate) fn may_answer(&mut self, now: Instant) -> Result<(), DropReason> {
-        if self.answers.take(now) { Ok(()) } else { Err(DropReason::AnswerLimited) }
+        if self.answers.take(now) {
+            Ok(())
+        } else {
+            Err(DropReason::AnswerLimited)
+        }
     }
 
     /// Random bits (xorshift), for schedulers and port choice; not for secrets.
@@ -125,14 +129,20 @@ impl Servers<'_> {
     /// An address of the FULLNAT pool; places never change their address.
     #[inline]
     pub(crate) fn local<F: Family>(&self, index: u16) -> F::Addr {
-        self.tables.local(index).and_then(|local| F::from_ip(local.address)).unwrap_or_default()
+        self.tables
+            .local(index)
+            .and_then(|local| F::from_ip(local.address))
+            .unwrap_or_default()
     }
 }
 
 impl<'a> Context<'a> {
     #[inline]
     pub(crate) fn servers(&self) -> Servers<'a> {
-        Servers { shared: self.shared, tables: self.tables }
+        Servers {
+            shared: self.shared,
+            tables: self.tables,
+        }
     }
 
     /// Seconds since the clock's start.
@@ -143,9 +153,16 @@ impl<'a> Context<'a> {
     /// The egress slot of the next hop to `to`. Of several gateways `hash` chooses.
     pub(crate) fn hop_to<F: Family>(&mut self, to: F::Addr, hash: u64) -> Result<u32, Stop> {
         let address = F::to_ip(to);
-        let route = self.tables.route(address).ok_or(Stop::Drop(DropReason::NoRoute))?;
+        let route = self
+            .tables
+            .route(address)
+            .ok_or(Stop::Drop(DropReason::NoRoute))?;
         let ways = &route.ways;
-        let way = if ways.len() == 1 { 0 } else { (hash >> 32) as usize % ways.len() };
+        let way = if ways.len() == 1 {
+            0
+        } else {
+            (hash >> 32) as usize % ways.len()
+        };
         match ways[way] {
             RouteOut::Via(slot) => Ok(slot),
             RouteOut::OnLink { port, vlan } => {

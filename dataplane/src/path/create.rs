@@ -34,17 +34,29 @@ pub(crate) fn load_of(context: &Context<'_>, slot: u32) -> Load {
     let total = context.shared.counters.backend_total(slot);
     // Another worker's counts may be read between its two steps; a sum below zero means just that.
     let count = |n: u64| u32::try_from(i64::max(n as i64, 0)).unwrap_or(u32::MAX);
-    Load { active: count(total.active), inactive: count(total.inactive) }
+    Load {
+        active: count(total.active),
+        inactive: count(total.inactive),
+    }
 }
 
 impl<F: Notes> Lane<F> {
     /// Makes a flow for a packet that asks for `service`.
-    pub(super) fn create(&mut self, at: usize, service: &Service, context: &mut Context<'_>) -> Result<(), Stop> {
+    pub(super) fn create(
+        &mut self,
+        at: usize,
+        service: &Service,
+        context: &mut Context<'_>,
+    ) -> Result<(), Stop> {
         let (key, tcp_flags) = (self.pending[at].key, self.pending[at].tcp_flags);
         if key.protocol == TCP && !may_start(tcp_flags, service.spec.policy.sloppy_tcp) {
             // With a full table flows are forwarded without state, and this may be one of them.
             let full = self.table.len() == self.table.capacity();
-            return if full { self.stateless(at, service, context) } else { Err(DropReason::NoFlow.into()) };
+            return if full {
+                self.stateless(at, service, context)
+            } else {
+                Err(DropReason::NoFlow.into())
+            };
         }
         let (backend, template) = self.choose_server(at, service, context)?;
         let mode = context.shared.egress.mode(backend);
@@ -57,13 +69,22 @@ impl<F: Notes> Lane<F> {
         entry.link = template.map_or(0, |index| index + 1);
         entry.flags = entry.flags.set(Flags::NO_OUTPUT, !mode.is_nat());
         if mode == Mode::FullNat {
-            (entry.local_index, entry.local_port) = fullnat::choose_local(service, &entry, &self.table, context)?;
+            (entry.local_index, entry.local_port) =
+                fullnat::choose_local(service, &entry, &self.table, context)?;
             entry.flags = entry.flags.with(Flags::LOCAL);
         }
-        let remote = if mode.is_nat() { super::remote::replies_elsewhere(&entry, context) } else { None };
+        let remote = if mode.is_nat() {
+            super::remote::replies_elsewhere(&entry, context)
+        } else {
+            None
+        };
         entry.flags = entry.flags.set(Flags::REVERSE, mode.is_nat() && remote.is_none());
         entry.flags = entry.flags.set(Flags::HAS_REMOTE, remote.is_some());
-        if self.table.insert(entry, &context.shared.seed, &context.servers()).is_err() {
+        if self
+            .table
+            .insert(entry, &context.shared.seed, &context.servers())
+            .is_err()
+        {
             context.counters.row().flows_refused().add(1);
             return if mode.is_nat() {
                 Err(DropReason::FlowTableFull.into())
@@ -87,7 +108,12 @@ impl<F: Notes> Lane<F> {
         if entry.protocol == TCP
             && let Some((index, _)) = self.table.find(&pending.key, pending.hash, &context.servers())
         {
-            track(self.table.entry_mut(index), Direction::Forward, pending.tcp_flags, context);
+            track(
+                self.table.entry_mut(index),
+                Direction::Forward,
+                pending.tcp_flags,
+                context,
+            );
         }
         if let Some(template) = entry.link.checked_sub(1) {
             context.shared.templates.hold(template, context.tick);
@@ -97,9 +123,17 @@ impl<F: Notes> Lane<F> {
     }
 
     /// Forwards by hash alone, the same way for every packet of the flow as long as the servers stay.
-    pub(super) fn stateless(&mut self, at: usize, service: &Service, context: &Context<'_>) -> Result<(), Stop> {
+    pub(super) fn stateless(
+        &mut self,
+        at: usize,
+        service: &Service,
+        context: &Context<'_>,
+    ) -> Result<(), Stop> {
         let input = pick_input(&self.pending[at].key, context.now_s(), 0);
-        let index = service.scheduler.pick_stateless(&input).ok_or(DropReason::NoServer)?;
+        let index = service
+            .scheduler
+            .pick_stateless(&input)
+            .ok_or(DropReason::NoServer)?;
         let backend = service.scheduler.servers()[index].slot;
         if context.shared.egress.mode(backend).is_nat() {
             return Err(DropReason::FlowTableFull.into());
@@ -116,7 +150,12 @@ impl<F: Notes> Lane<F> {
     }
 
     /// The server for a new flow, and the template it came from or made.
-    fn choose_server(&self, at: usize, service: &Service, context: &mut Context<'_>) -> Result<(u32, Option<u32>), Stop> {
+    fn choose_server(
+        &self,
+        at: usize,
+        service: &Service,
+        context: &mut Context<'_>,
+    ) -> Result<(u32, Option<u32>), Stop> {
         let key = &self.pending[at].key;
         let input = pick_input(key, context.now_s(), context.own.random());
         let Some(persistence) = service.spec.persistence else {
@@ -124,12 +163,18 @@ impl<F: Notes> Lane<F> {
         };
         let client = client_of::<F>(service, &persistence, key.src());
         let found = context.shared.templates.find(&client, context.tick);
-        if let Some(Found { index, backend }) = found.filter(|found| template_is_valid(service, found.backend)) {
+        if let Some(Found { index, backend }) =
+            found.filter(|found| template_is_valid(service, found.backend))
+        {
             return Ok((backend, Some(index)));
         }
         let backend = schedule(service, &input, context)?;
         let ticks = Tick::from_secs(persistence.timeout_s);
-        match context.shared.templates.note(&client, backend, ticks, context.tick, found.is_some()) {
+        match context
+            .shared
+            .templates
+            .note(&client, backend, ticks, context.tick, found.is_some())
+        {
             // Another worker was faster, and its server is as good as ours was.
             Noted::As(noted) => Ok((noted.backend, Some(noted.index))),
             Noted::NoRoom => Ok((backend, None)),
@@ -138,7 +183,10 @@ impl<F: Notes> Lane<F> {
 }
 
 fn schedule(service: &Service, input: &PickInput, context: &Context<'_>) -> Result<u32, Stop> {
-    let index = service.scheduler.pick(input, |slot| load_of(context, slot)).ok_or(DropReason::NoServer)?;
+    let index = service
+        .scheduler
+        .pick(input, |slot| load_of(context, slot))
+        .ok_or(DropReason::NoServer)?;
     Ok(service.scheduler.servers()[index].slot)
 }
 
@@ -156,7 +204,10 @@ pub(crate) fn client_of<F: Family>(service: &Service, persistence: &Persistence,
     let bits = if F::V6 { 128 } else { 32 };
     let host_bits = u32::from(bits - persistence.prefix_len.min(bits));
     let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
-    Client { service: service.slot, address: F::bits(address) & mask }
+    Client {
+        service: service.slot,
+        address: F::bits(address) & mask,
+    }
 }
 
 /// `ip_vs_check_template`: the server is still there, and not one that persistent clients are told to leave.

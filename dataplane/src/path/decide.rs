@@ -74,20 +74,40 @@ pub(crate) fn destination<'a, F: Family>(
     let ip = F::to_ip(*address);
     let Some(use_of) = context.tables.address(ip) else {
         let multicast = ip.is_multicast() || ip == IpAddr::V4(core::net::Ipv4Addr::BROADCAST);
-        return Err(if multicast { Stop::Punt(PuntReason::Multicast) } else { Stop::Drop(DropReason::NotOurs) });
+        return Err(if multicast {
+            Stop::Punt(PuntReason::Multicast)
+        } else {
+            Stop::Drop(DropReason::NotOurs)
+        });
     };
     if !use_of.is_held(context.port) {
-        return Err(Stop::Drop(if use_of.vip.is_some() { DropReason::VipNotOwned } else { DropReason::NotOurs }));
+        return Err(Stop::Drop(if use_of.vip.is_some() {
+            DropReason::VipNotOwned
+        } else {
+            DropReason::NotOurs
+        }));
     }
-    let service = Protocol::from_code(protocol).and_then(|protocol| context.tables.service_for(protocol, ip, port));
+    let service =
+        Protocol::from_code(protocol).and_then(|protocol| context.tables.service_for(protocol, ip, port));
     match service {
         Some(service) => {
-            let expected = service.spec.vlan.or(use_of.vip.and_then(|vip| vip.vlan)).or(context.spec.vlan);
+            let expected = service
+                .spec
+                .vlan
+                .or(use_of.vip.and_then(|vip| vip.vlan))
+                .or(context.spec.vlan);
             check_vlan(vlan, expected.map(u16::from))?;
             Ok(Destination::Service(service))
         }
         None => {
-            check_vlan(vlan, use_of.vip.and_then(|vip| vip.vlan).or(context.spec.vlan).map(u16::from))?;
+            check_vlan(
+                vlan,
+                use_of
+                    .vip
+                    .and_then(|vip| vip.vlan)
+                    .or(context.spec.vlan)
+                    .map(u16::from),
+            )?;
             if use_of.own.contains(&context.port) {
                 Ok(Destination::Host)
             } else if use_of.vip.is_some() {
@@ -101,15 +121,29 @@ pub(crate) fn destination<'a, F: Family>(
 
 /// A frame must carry the tag that is expected, or none. A tag of VLAN 0 only has a priority.
 pub(crate) fn check_vlan(found: Option<u16>, expected: Option<u16>) -> Result<(), Stop> {
-    if found.unwrap_or(0) == expected.unwrap_or(0) { Ok(()) } else { Err(Stop::Drop(DropReason::OtherVlan)) }
+    if found.unwrap_or(0) == expected.unwrap_or(0) {
+        Ok(())
+    } else {
+        Err(Stop::Drop(DropReason::OtherVlan))
+    }
 }
 
 /// Addresses nobody can send from make no flows.
 pub(super) fn check_source<F: Family>(source: &F::Addr, context: &Context<'_>) -> Result<(), Stop> {
     let ip = F::to_ip(*source);
-    let unusable = ip.is_multicast() || ip.is_loopback() || ip.is_unspecified() || ip == IpAddr::V4(core::net::Ipv4Addr::BROADCAST);
-    let ours = context.tables.address(ip).is_some_and(|use_of| use_of.is_held(context.port));
-    if unusable || ours { Err(Stop::Drop(DropReason::BadSource)) } else { Ok(()) }
+    let unusable = ip.is_multicast()
+        || ip.is_loopback()
+        || ip.is_unspecified()
+        || ip == IpAddr::V4(core::net::Ipv4Addr::BROADCAST);
+    let ours = context
+        .tables
+        .address(ip)
+        .is_some_and(|use_of| use_of.is_held(context.port));
+    if unusable || ours {
+        Err(Stop::Drop(DropReason::BadSource))
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether a TCP packet may start a flow: a SYN, or with `sloppy_tcp` anything but a reset.

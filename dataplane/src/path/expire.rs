@@ -16,7 +16,12 @@ use crate::verdict::{PortId, WorkerId};
 const TCP: u8 = 6;
 
 /// Stands for "no port" where a context needs one but packets have no part.
-static NO_PORT: PortSpec = PortSpec { mac: MacAddr::ZERO, addresses: Vec::new(), vlan: None, mtu: 0 };
+static NO_PORT: PortSpec = PortSpec {
+    mac: MacAddr::ZERO,
+    addresses: Vec::new(),
+    vlan: None,
+    mtu: 0,
+};
 
 /// A context for work that is not about a packet.
 pub(super) fn context<'a>(
@@ -28,7 +33,18 @@ pub(super) fn context<'a>(
     own: &'a mut Own,
 ) -> Context<'a> {
     let tick = Tick::at(now);
-    Context { worker, now, tick, port: PortId(u16::MAX), spec: &NO_PORT, steered: false, tables, shared, counters, own }
+    Context {
+        worker,
+        now,
+        tick,
+        port: PortId(u16::MAX),
+        spec: &NO_PORT,
+        steered: false,
+        tables,
+        shared,
+        counters,
+        own,
+    }
 }
 
 /// Ticks a flow may stay idle.
@@ -52,12 +68,24 @@ impl Path {
     /// Ages up to `entries` flows of each family. [`process`](Self::process) does some after each burst; an idle worker
     /// calls this with more.
     pub fn age(&mut self, now: Instant, entries: u32) {
-        let Self { v4, v6, tables, shared, counters, own, worker, .. } = self;
+        let Self {
+            v4,
+            v6,
+            tables,
+            shared,
+            counters,
+            own,
+            worker,
+            ..
+        } = self;
         let tables: &Snapshot = tables;
         let mut context = context(*worker, now, tables, shared, counters, own);
         v4.age(entries, &mut context);
         v6.age(entries, &mut context);
-        counters.row().flows().set((v4.table.len() + v6.table.len()) as u64);
+        counters
+            .row()
+            .flows()
+            .set((v4.table.len() + v6.table.len()) as u64);
     }
 }
 
@@ -79,7 +107,11 @@ impl<F: Notes> Lane<F> {
         let entry = *self.table.entry(index);
         if !entry.flags.has(Flags::REMOTE) {
             if let Some(line) = context.counters.backend(entry.backend) {
-                let cell = if entry.flags.has(Flags::INACTIVE) { line.inactive() } else { line.active() };
+                let cell = if entry.flags.has(Flags::INACTIVE) {
+                    line.inactive()
+                } else {
+                    line.active()
+                };
                 cell.sub(1);
             }
             if let Some(template) = entry.link.checked_sub(1) {

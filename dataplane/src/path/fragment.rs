@@ -15,7 +15,11 @@ use crate::parse::Meta;
 use crate::tables::Service;
 use crate::verdict::{DropReason, PuntReason, Verdict};
 
-pub(super) fn handle<F: Ip, P: Packet>(packet: &mut P, meta: &Meta, context: &mut Context<'_>) -> Result<Verdict, Stop> {
+pub(super) fn handle<F: Ip, P: Packet>(
+    packet: &mut P,
+    meta: &Meta,
+    context: &mut Context<'_>,
+) -> Result<Verdict, Stop> {
     let l3 = usize::from(meta.l3);
     let pair = F::read_pair(packet.data(), l3);
     let destination = F::to_ip(F::dst(&pair));
@@ -24,12 +28,21 @@ pub(super) fn handle<F: Ip, P: Packet>(packet: &mut P, meta: &Meta, context: &mu
         return Err(Stop::Punt(PuntReason::Host));
     }
     if !address.is_held(context.port) {
-        return Err(if address.vip.is_some() { DropReason::VipNotOwned } else { DropReason::NotOurs }.into());
+        return Err(if address.vip.is_some() {
+            DropReason::VipNotOwned
+        } else {
+            DropReason::NotOurs
+        }
+        .into());
     }
     let service = Protocol::from_code(meta.protocol)
         .and_then(|protocol| context.tables.service_for(protocol, destination, 0))
         .ok_or(DropReason::Fragment)?;
-    let key = Key { pair, ports: [0; 4], protocol: meta.protocol };
+    let key = Key {
+        pair,
+        ports: [0; 4],
+        protocol: meta.protocol,
+    };
     let backend = choose::<F>(service, &key, context)?;
     let link = context.shared.egress.link(backend);
     check_link(&link)?;
@@ -37,7 +50,10 @@ pub(super) fn handle<F: Ip, P: Packet>(packet: &mut P, meta: &Meta, context: &mu
     if mode.is_nat() {
         return Err(DropReason::Fragment.into());
     }
-    let pending = Pending { backend, ..Pending::new(key.hash(&context.shared.seed), key, 0, meta) };
+    let pending = Pending {
+        backend,
+        ..Pending::new(key.hash(&context.shared.seed), key, 0, meta)
+    };
     if mode.is_tunnel() {
         let target = context.shared.egress.target(backend);
         tunnel::send::<F, P>(packet, &pending, &link, &target, context.own.random())?;
@@ -65,7 +81,10 @@ fn choose<F: Ip>(service: &Service, key: &Key<F>, context: &mut Context<'_>) -> 
         return Err(DropReason::Fragment.into());
     }
     let input = pick_input(key, context.now_s(), 0);
-    let index = service.scheduler.peek(&input, |slot| super::create::load_of(context, slot)).ok_or(DropReason::NoServer)?;
+    let index = service
+        .scheduler
+        .peek(&input, |slot| super::create::load_of(context, slot))
+        .ok_or(DropReason::NoServer)?;
     Ok(service.scheduler.servers()[index].slot)
 }
 

@@ -24,17 +24,32 @@ const TCP: u8 = 6;
 impl Path {
     /// Tells what would happen to a packet that arrives at this worker now.
     pub fn explain(&mut self, now: Instant, question: &Question) -> Explanation {
-        let Self { v4, v6, tables, shared, counters, own, worker, .. } = self;
+        let Self {
+            v4,
+            v6,
+            tables,
+            shared,
+            counters,
+            own,
+            worker,
+            ..
+        } = self;
         let tables: &Snapshot = tables;
         let mut story = Story::default();
-        let port = question.port.or_else(|| arrival(question, tables)).unwrap_or(PortId(0));
-        let Some(spec) = tables.port(port) else { return story.end(Verdict::Drop(DropReason::UnknownPort)) };
+        let port = question
+            .port
+            .or_else(|| arrival(question, tables))
+            .unwrap_or(PortId(0));
+        let Some(spec) = tables.port(port) else {
+            return story.end(Verdict::Drop(DropReason::UnknownPort));
+        };
         let base = super::expire::context(*worker, now, tables, shared, counters, own);
         let mut context = Context { port, spec, ..base };
         let (source, destination) = (question.source, question.destination);
         let protocol = question.protocol.code();
         let (src, dst) = (source.ip(), destination.ip());
-        let result = if let Some(key) = Key::<V4>::new(src, source.port(), dst, destination.port(), protocol) {
+        let result = if let Some(key) = Key::<V4>::new(src, source.port(), dst, destination.port(), protocol)
+        {
             v4.explain(&key, &mut story, &mut context)
         } else if let Some(key) = Key::<V6>::new(src, source.port(), dst, destination.port(), protocol) {
             v6.explain(&key, &mut story, &mut context)
@@ -51,7 +66,10 @@ impl Path {
 /// The port an address lives on.
 fn arrival(question: &Question, tables: &Snapshot) -> Option<PortId> {
     let address = tables.address(question.destination.ip())?;
-    address.vip.and_then(|vip| vip.port).or_else(|| address.own.first().copied())
+    address
+        .vip
+        .and_then(|vip| vip.port)
+        .or_else(|| address.own.first().copied())
 }
 
 impl<F: Ip + Notes> Lane<F> {
@@ -62,24 +80,40 @@ impl<F: Ip + Notes> Lane<F> {
             return known_flow(&entry, direction, key, hash, story, context);
         }
         if let Err(stop) = super::owner::check::<F>(key, hash, context) {
-            let to = if let Stop::Steer(worker) = stop { worker.0.to_string() } else { "?".to_owned() };
-            story.tell("flow", format!("belongs to worker {to}"), vec![detail("worker", to)]);
+            let to = if let Stop::Steer(worker) = stop {
+                worker.0.to_string()
+            } else {
+                "?".to_owned()
+            };
+            story.tell(
+                "flow",
+                format!("belongs to worker {to}"),
+                vec![detail("worker", to)],
+            );
             return Err(stop);
         }
         let address = F::to_ip(key.dst());
-        let service = match destination::<F>(&key.dst(), key.dst_port(), key.protocol, vlan(context), context) {
+        let service = match destination::<F>(&key.dst(), key.dst_port(), key.protocol, vlan(context), context)
+        {
             Ok(Destination::Service(service)) => service,
             Ok(Destination::Host) => {
                 story.say("vip", format!("{address} is the port's own address"));
                 return Err(Stop::Punt(PuntReason::Host));
             }
             Err(stop) => {
-                story.say("vip", format!("{address} on port {} has no service to offer", context.port.0));
+                story.say(
+                    "vip",
+                    format!("{address} on port {} has no service to offer", context.port.0),
+                );
                 return Err(stop);
             }
         };
         let keys = service.keys.iter().map(|key| detail("key", key));
-        story.tell("vip", format!("{address} is held; service {}", service.spec.key), keys.collect());
+        story.tell(
+            "vip",
+            format!("{address} is held; service {}", service.spec.key),
+            keys.collect(),
+        );
         new_flow::<F>(key, hash, service, story, context)
     }
 }
@@ -97,22 +131,34 @@ fn known_flow<F: Ip>(
     story: &mut Story,
     context: &mut Context<'_>,
 ) -> Result<Verdict, Stop> {
-    let state = if entry.protocol == TCP { State::from_number(entry.state).unwrap_or_default().name() } else { "UDP" };
+    let state = if entry.protocol == TCP {
+        State::from_number(entry.state).unwrap_or_default().name()
+    } else {
+        "UDP"
+    };
     let idle_s = crate::flow::Tick::to_secs(context.tick.since(entry.seen));
     let way = match direction {
         Direction::Forward => "to the server",
         Direction::Reverse => "to the client",
     };
-    let details = vec![detail("worker", context.worker.0), detail("state", state), detail("idle_s", idle_s)];
+    let details = vec![
+        detail("worker", context.worker.0),
+        detail("state", state),
+        detail("idle_s", idle_s),
+    ];
     story.tell("flow", format!("known, {state}, {way}"), details);
     match direction {
         Direction::Forward => {
-            let local = (entry.local_port != 0).then(|| (context.servers().local::<F>(entry.local_index), entry.local_port));
+            let local = (entry.local_port != 0)
+                .then(|| (context.servers().local::<F>(entry.local_index), entry.local_port));
             to_server(entry.backend, key, local, story, context)
         }
         Direction::Reverse => {
             let client = entry.key();
-            story.say("rewrite", format!("source becomes {}", socket::<F>(client.dst(), client.dst_port())));
+            story.say(
+                "rewrite",
+                format!("source becomes {}", socket::<F>(client.dst(), client.dst_port())),
+            );
             let slot = context.hop_to::<F>(client.src(), hash)?;
             leave(context.shared.egress.link(slot), slot, story, context)
         }
@@ -130,7 +176,11 @@ fn new_flow<F: Ip>(
     let policy = &service.spec.policy;
     story.tell(
         "policy",
-        if service.spec.one_packet { "each datagram is scheduled anew" } else { "a new flow may start" },
+        if service.spec.one_packet {
+            "each datagram is scheduled anew"
+        } else {
+            "a new flow may start"
+        },
         vec![
             detail("scheduler", service.spec.scheduler.kind),
             detail("sloppy_tcp", policy.sloppy_tcp),
@@ -143,7 +193,14 @@ fn new_flow<F: Ip>(
     }
     let backend = choose::<F>(key, service, story, context)?;
     let mode = context.shared.egress.mode(backend);
-    story.tell("flow", "none yet; this packet makes one", vec![detail("worker", context.worker.0), detail("hash", format!("{hash:016x}"))]);
+    story.tell(
+        "flow",
+        "none yet; this packet makes one",
+        vec![
+            detail("worker", context.worker.0),
+            detail("hash", format!("{hash:016x}")),
+        ],
+    );
     if mode == Mode::FullNat && service.locals.is_empty() {
         story.say("rewrite", "FULLNAT has no local address");
         return Err(DropReason::NoLocalPort.into());
@@ -151,36 +208,64 @@ fn new_flow<F: Ip>(
     to_server(backend, key, None, story, context)
 }
 
-fn choose<F: Ip>(key: &Key<F>, service: &Service, story: &mut Story, context: &Context<'_>) -> Result<u32, Stop> {
+fn choose<F: Ip>(
+    key: &Key<F>,
+    service: &Service,
+    story: &mut Story,
+    context: &Context<'_>,
+) -> Result<u32, Stop> {
     if let Some(persistence) = &service.spec.persistence {
         let client = client_of::<F>(service, persistence, key.src());
         match context.shared.templates.find(&client, context.tick) {
             Some(Found { backend, .. }) if template_is_valid(service, backend) => {
-                story.say("persistence", format!("the client has {}", name(service, backend)));
+                story.say(
+                    "persistence",
+                    format!("the client has {}", name(service, backend)),
+                );
                 return Ok(backend);
             }
             Some(Found { .. }) => story.say("persistence", "the client's server may not be used any more"),
             None => story.say("persistence", "the client is new"),
         }
     }
-    let input = pick_input(key, context.now_s(), context.shared.seed.short(key.hash(&context.shared.seed), 0));
+    let input = pick_input(
+        key,
+        context.now_s(),
+        context.shared.seed.short(key.hash(&context.shared.seed), 0),
+    );
     let chosen = service.scheduler.peek(&input, |slot| load_of(context, slot));
     let details = service.backends.iter().map(|(slot, backend)| {
         let load = load_of(context, *slot);
-        detail(&backend.key.to_string(), format!("weight {}, {} active, {} inactive", backend.weight, load.active, load.inactive))
+        detail(
+            &backend.key.to_string(),
+            format!(
+                "weight {}, {} active, {} inactive",
+                backend.weight, load.active, load.inactive
+            ),
+        )
     });
     let details: Vec<_> = details.collect();
     let Some(index) = chosen else {
-        story.tell("scheduler", format!("{} finds no usable server", service.spec.scheduler.kind), details);
+        story.tell(
+            "scheduler",
+            format!("{} finds no usable server", service.spec.scheduler.kind),
+            details,
+        );
         return Err(DropReason::NoServer.into());
     };
     let slot = service.scheduler.servers()[index].slot;
-    story.tell("scheduler", format!("{} chooses {}", service.spec.scheduler.kind, name(service, slot)), details);
+    story.tell(
+        "scheduler",
+        format!("{} chooses {}", service.spec.scheduler.kind, name(service, slot)),
+        details,
+    );
     Ok(slot)
 }
 
 fn name(service: &Service, slot: u32) -> String {
-    service.backend(slot).map_or_else(|| format!("slot {slot}"), |backend| backend.key.to_string())
+    service
+        .backend(slot)
+        .map_or_else(|| format!("slot {slot}"), |backend| backend.key.to_string())
 }
 
 fn to_server<F: Ip>(
@@ -197,12 +282,18 @@ fn to_server<F: Ip>(
         Mode::Nat => format!("destination becomes {}", socket::<F>(server, server_port)),
         Mode::FullNat => match local {
             Some((address, port)) => {
-                format!("{} to {}", socket::<F>(address, port), socket::<F>(server, server_port))
+                format!(
+                    "{} to {}",
+                    socket::<F>(address, port),
+                    socket::<F>(server, server_port)
+                )
             }
             None => format!("a local address and port to {}", socket::<F>(server, server_port)),
         },
         Mode::Ipip | Mode::Gre | Mode::GreChecksum | Mode::Gue | Mode::GueChecksum | Mode::Vxlan => {
-            let source = target.source.map_or_else(|| "no address".to_owned(), |source| source.to_string());
+            let source = target
+                .source
+                .map_or_else(|| "no address".to_owned(), |source| source.to_string());
             format!("put into {:?} from {source} to {}", target.mode, target.address)
         }
         Mode::Hop => "nothing".to_owned(),
@@ -224,11 +315,18 @@ fn leave(link: Link, slot: u32, story: &mut Story, context: &Context<'_>) -> Res
     };
     story.tell("next-hop", found, vec![detail("slot", slot)]);
     check_link(&link)?;
-    let vlan = if link.vlan == 0 { "untagged".to_owned() } else { format!("VLAN {}", link.vlan) };
+    let vlan = if link.vlan == 0 {
+        "untagged".to_owned()
+    } else {
+        format!("VLAN {}", link.vlan)
+    };
     story.tell(
         "egress",
         format!("port {}, {vlan}", link.port),
-        vec![detail("source_mac", weir_wire::MacAddr(link.src_mac)), detail("worker", context.worker.0)],
+        vec![
+            detail("source_mac", weir_wire::MacAddr(link.src_mac)),
+            detail("worker", context.worker.0),
+        ],
     );
     Ok(Verdict::Tx(link.port_id()))
 }

@@ -74,7 +74,11 @@ pub(crate) struct Lane<F: Family> {
 
 impl<F: Family> Lane<F> {
     pub(crate) fn new(flows_max: usize) -> Self {
-        Self { table: Table::new(flows_max), sweep: Sweep::default(), pending: Vec::with_capacity(BURST_MAX) }
+        Self {
+            table: Table::new(flows_max),
+            sweep: Sweep::default(),
+            pending: Vec::with_capacity(BURST_MAX),
+        }
     }
 
     /// Adds a packet and asks for its bucket.

@@ -36,7 +36,9 @@ fn sort<P: Packet>(
         Class::Arp => arp::handle(packet, meta, context),
         Class::OtherEthertype => Err(Stop::Punt(PuntReason::OtherEthertype)),
         Class::Icmp6 if is_nd(packet.data(), meta) => nd::handle(packet, meta, context),
-        Class::Other4 | Class::Other6 if meta.protocol == IpProtocol::VRRP.0 => Err(Stop::Punt(PuntReason::Vrrp)),
+        Class::Other4 | Class::Other6 if meta.protocol == IpProtocol::VRRP.0 => {
+            Err(Stop::Punt(PuntReason::Vrrp))
+        }
         _ if group => Err(Stop::Punt(PuntReason::Multicast)),
         Class::Icmp4 => icmp4(packet, meta, v4, context),
         Class::Icmp6 => icmp6(packet, meta, v6, context),
@@ -51,7 +53,9 @@ fn sort<P: Packet>(
 
 /// Whether the frame went to a group of stations; one for another station ends here.
 fn is_group(data: &[u8], context: &Context<'_>) -> Result<bool, Stop> {
-    let Some(mac) = data.first_chunk::<6>() else { return Err(DropReason::Truncated.into()) };
+    let Some(mac) = data.first_chunk::<6>() else {
+        return Err(DropReason::Truncated.into());
+    };
     if mac[0] & 1 != 0 {
         return Ok(true);
     }
@@ -62,10 +66,16 @@ fn is_group(data: &[u8], context: &Context<'_>) -> Result<bool, Stop> {
 }
 
 fn is_nd(data: &[u8], meta: &Meta) -> bool {
-    data.get(usize::from(meta.l4)).is_some_and(|&kind| icmpv6::Message(kind).is_ndp())
+    data.get(usize::from(meta.l4))
+        .is_some_and(|&kind| icmpv6::Message(kind).is_ndp())
 }
 
-fn icmp4<P: Packet>(packet: &mut P, meta: &Meta, lane: &Lane<V4>, context: &mut Context<'_>) -> Result<Verdict, Stop> {
+fn icmp4<P: Packet>(
+    packet: &mut P,
+    meta: &Meta,
+    lane: &Lane<V4>,
+    context: &mut Context<'_>,
+) -> Result<Verdict, Stop> {
     let kind = icmpv4::Message(packet.data()[usize::from(meta.l4)]);
     if kind == icmpv4::Message::ECHO_REQUEST {
         return echo::answer4(packet, meta, context);
@@ -76,7 +86,12 @@ fn icmp4<P: Packet>(packet: &mut P, meta: &Meta, lane: &Lane<V4>, context: &mut 
     Err(other::<V4>(packet.data(), meta, context))
 }
 
-fn icmp6<P: Packet>(packet: &mut P, meta: &Meta, lane: &Lane<V6>, context: &mut Context<'_>) -> Result<Verdict, Stop> {
+fn icmp6<P: Packet>(
+    packet: &mut P,
+    meta: &Meta,
+    lane: &Lane<V6>,
+    context: &mut Context<'_>,
+) -> Result<Verdict, Stop> {
     let kind = icmpv6::Message(packet.data()[usize::from(meta.l4)]);
     if kind == icmpv6::Message::ECHO_REQUEST {
         return echo::answer6(packet, meta, context);
@@ -104,7 +119,10 @@ fn error<F: Ip + Notes, P: Packet>(
 
 fn is_own<F: Ip>(data: &[u8], meta: &Meta, context: &Context<'_>) -> bool {
     let destination = F::to_ip(F::dst(&F::read_pair(data, usize::from(meta.l3))));
-    context.tables.address(destination).is_some_and(|address| address.own.contains(&context.port))
+    context
+        .tables
+        .address(destination)
+        .is_some_and(|address| address.own.contains(&context.port))
 }
 
 /// A protocol that is not balanced: the host's, or nobody's.
@@ -115,11 +133,12 @@ pub(super) fn other<F: Ip>(data: &[u8], meta: &Meta, context: &Context<'_>) -> S
     }
     match context.tables.address(destination) {
         Some(address) if address.own.contains(&context.port) => Stop::Punt(PuntReason::Host),
-        Some(address) if !address.is_held(context.port) => {
-            Stop::Drop(if address.vip.is_some() { DropReason::VipNotOwned } else { DropReason::NotOurs })
-        }
+        Some(address) if !address.is_held(context.port) => Stop::Drop(if address.vip.is_some() {
+            DropReason::VipNotOwned
+        } else {
+            DropReason::NotOurs
+        }),
         Some(_) => Stop::Drop(DropReason::OtherProtocol),
         None => Stop::Drop(DropReason::NotOurs),
     }
 }
-

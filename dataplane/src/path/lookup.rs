@@ -17,7 +17,12 @@ const TCP: u8 = 6;
 
 impl<F: Ip + Notes> Lane<F> {
     /// All stages for the flows of a burst.
-    pub(super) fn run<P: Packet>(&mut self, packets: &mut [P], verdicts: &mut [Verdict], context: &mut Context<'_>) {
+    pub(super) fn run<P: Packet>(
+        &mut self,
+        packets: &mut [P],
+        verdicts: &mut [Verdict],
+        context: &mut Context<'_>,
+    ) {
         for pending in &mut self.pending {
             pending.candidate = self.table.candidate(pending.hash);
         }
@@ -36,14 +41,23 @@ impl<F: Ip + Notes> Lane<F> {
     fn find(&mut self, at: usize, context: &mut Context<'_>) -> bool {
         let pending = &mut self.pending[at];
         let servers = context.servers();
-        let Some((index, direction)) = self.table.confirm(pending.candidate, &pending.key, pending.hash, &servers) else {
+        let Some((index, direction)) =
+            self.table
+                .confirm(pending.candidate, &pending.key, pending.hash, &servers)
+        else {
             return false;
         };
         self.hit(at, index, direction, context)
     }
 
     /// A packet of a known flow. `false` when it starts a flow anew under the same tuple.
-    pub(super) fn hit(&mut self, at: usize, index: u32, direction: Direction, context: &mut Context<'_>) -> bool {
+    pub(super) fn hit(
+        &mut self,
+        at: usize,
+        index: u32,
+        direction: Direction,
+        context: &mut Context<'_>,
+    ) -> bool {
         let pending = &mut self.pending[at];
         let entry = self.table.entry_mut(index);
         if entry.flags.has(Flags::REMOTE) {
@@ -51,7 +65,8 @@ impl<F: Ip + Notes> Lane<F> {
         } else if entry.protocol == TCP {
             let plain = pending.tcp_flags & (SYN | FIN | RST) == 0;
             let settled = entry.state == State::Established as u8 && !entry.flags.has(Flags::NO_OUTPUT);
-            let settled = settled || entry.state == State::Established as u8 && direction == Direction::Forward;
+            let settled =
+                settled || entry.state == State::Established as u8 && direction == Direction::Forward;
             if !(plain && settled) {
                 if direction == Direction::Forward && starts_anew(entry, pending, context) {
                     self.forget(index, context);
@@ -86,9 +101,17 @@ pub(super) fn adopt<F: Family>(pending: &mut Pending<F>, entry: &Entry<F>, direc
 }
 
 /// Moves a TCP flow through its states and its server's connection counts with it.
-pub(super) fn track<F: Family>(entry: &mut Entry<F>, direction: Direction, tcp_flags: u8, context: &Context<'_>) {
+pub(super) fn track<F: Family>(
+    entry: &mut Entry<F>,
+    direction: Direction,
+    tcp_flags: u8,
+    context: &Context<'_>,
+) {
     let state = State::from_number(entry.state).unwrap_or_default();
-    let before = Tracker { state, no_output: entry.flags.has(Flags::NO_OUTPUT) };
+    let before = Tracker {
+        state,
+        no_output: entry.flags.has(Flags::NO_OUTPUT),
+    };
     let after = before.after(Policy::Normal, direction == Direction::Reverse, tcp_flags);
     entry.state = after.state as u8;
     entry.flags = entry.flags.set(Flags::NO_OUTPUT, after.no_output);
@@ -118,7 +141,9 @@ fn starts_anew<F: Family>(entry: &Entry<F>, pending: &Pending<F>, context: &Cont
         return false;
     }
     let state = State::from_number(entry.state).unwrap_or_default();
-    let Some(service) = context.tables.service_of_backend(entry.backend) else { return false };
+    let Some(service) = context.tables.service_of_backend(entry.backend) else {
+        return false;
+    };
     match service.spec.policy.conn_reuse {
         ConnReuse::Off => false,
         ConnReuse::TimeWait => state == State::TimeWait,

@@ -32,8 +32,8 @@ use weir_rings::snapshot::Reader;
 
 pub(crate) use context::{Context, Own, Servers, Stop};
 pub(crate) use decide::check_vlan;
-use lane::Lane;
 pub use lane::BURST_MAX;
+use lane::Lane;
 pub(crate) use lane::{Fate, Pending};
 pub(crate) use owner::check as check_owner;
 pub use query::FlowInfo;
@@ -64,13 +64,20 @@ pub struct Path {
 
 impl core::fmt::Debug for Path {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Path").field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("Path")
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
     }
 }
 
 impl Path {
     /// The path of `worker`. Allocates its flow tables.
-    pub fn new(worker: WorkerId, shared: Arc<Shared>, tables: Reader<Snapshot>, counters: WorkerCounters) -> Self {
+    pub fn new(
+        worker: WorkerId,
+        shared: Arc<Shared>,
+        tables: Reader<Snapshot>,
+        counters: WorkerCounters,
+    ) -> Self {
         let settings = shared.settings;
         let random = shared.seed.short(u64::from(worker.0), 0x7261_6e64);
         Self {
@@ -117,12 +124,19 @@ impl Path {
     ///
     /// # Panics
     /// When there are fewer verdicts than packets.
-    pub fn process<P: Packet>(&mut self, now: Instant, port: PortId, packets: &mut [P], verdicts: &mut [Verdict]) {
+    pub fn process<P: Packet>(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        packets: &mut [P],
+        verdicts: &mut [Verdict],
+    ) {
         let count = packets.len() as u64;
         self.counters.row().rx_packets().add(count);
         if let Some(line) = self.counters.port(port) {
             line.rx_packets().add(count);
-            line.rx_bytes().add(packets.iter().map(|packet| packet.total_len() as u64).sum());
+            line.rx_bytes()
+                .add(packets.iter().map(|packet| packet.total_len() as u64).sum());
         }
         self.run(now, port, false, packets, verdicts);
     }
@@ -131,7 +145,13 @@ impl Path {
     ///
     /// # Panics
     /// As [`process`](Self::process).
-    pub fn process_steered<P: Packet>(&mut self, now: Instant, port: PortId, packets: &mut [P], verdicts: &mut [Verdict]) {
+    pub fn process_steered<P: Packet>(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        packets: &mut [P],
+        verdicts: &mut [Verdict],
+    ) {
         self.counters.row().steered_in().add(packets.len() as u64);
         self.run(now, port, true, packets, verdicts);
     }
@@ -140,11 +160,24 @@ impl Path {
     ///
     /// # Panics
     /// As [`process`](Self::process).
-    pub fn reprocess<P: Packet>(&mut self, now: Instant, port: PortId, packets: &mut [P], verdicts: &mut [Verdict]) {
+    pub fn reprocess<P: Packet>(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        packets: &mut [P],
+        verdicts: &mut [Verdict],
+    ) {
         self.run(now, port, true, packets, verdicts);
     }
 
-    fn run<P: Packet>(&mut self, now: Instant, port: PortId, steered: bool, packets: &mut [P], verdicts: &mut [Verdict]) {
+    fn run<P: Packet>(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        steered: bool,
+        packets: &mut [P],
+        verdicts: &mut [Verdict],
+    ) {
         self.tables.refresh();
         let verdicts = &mut verdicts[..packets.len()];
         for (packets, verdicts) in packets.chunks_mut(BURST_MAX).zip(verdicts.chunks_mut(BURST_MAX)) {
@@ -154,7 +187,14 @@ impl Path {
         self.age(now, budget);
     }
 
-    fn burst<P: Packet>(&mut self, now: Instant, port: PortId, steered: bool, packets: &mut [P], verdicts: &mut [Verdict]) {
+    fn burst<P: Packet>(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        steered: bool,
+        packets: &mut [P],
+        verdicts: &mut [Verdict],
+    ) {
         let tables: &Snapshot = &self.tables;
         let Some(spec) = tables.port(port) else {
             verdicts.fill(Verdict::Drop(DropReason::UnknownPort));
@@ -283,7 +323,8 @@ impl Path {
 /// Whether the destination MAC is this port's: anything else is looked at more closely.
 #[inline(always)]
 fn is_for_us(data: &[u8], context: &Context<'_>) -> bool {
-    data.first_chunk::<6>().is_some_and(|mac| *mac == context.spec.mac.0 || context.tables.is_virtual_mac(*mac))
+    data.first_chunk::<6>()
+        .is_some_and(|mac| *mac == context.spec.mac.0 || context.tables.is_virtual_mac(*mac))
 }
 
 /// Asks for the header line of each packet, one stage ahead of [`Path::process`].

@@ -20,7 +20,11 @@ pub(crate) fn check<F: Family>(key: &Key<F>, hash: u64, context: &Context<'_>) -
         return Ok(());
     }
     let owner = owner::<F>(key, hash, context);
-    if owner == context.worker { Ok(()) } else { Err(Stop::Steer(owner)) }
+    if owner == context.worker {
+        Ok(())
+    } else {
+        Err(Stop::Steer(owner))
+    }
 }
 
 fn owner<F: Family>(key: &Key<F>, hash: u64, context: &Context<'_>) -> WorkerId {
@@ -30,7 +34,11 @@ fn owner<F: Family>(key: &Key<F>, hash: u64, context: &Context<'_>) -> WorkerId 
     let destination = F::to_ip(key.dst());
     match context.tables.address(destination) {
         Some(address) if address.vip.is_some() || is_service::<F>(key, context) => {
-            if software { steering.of_client(F::to_ip(key.src()), key.src_port()) } else { noted() }
+            if software {
+                steering.of_client(F::to_ip(key.src()), key.src_port())
+            } else {
+                noted()
+            }
         }
         Some(address) if address.local => match steering.rss(context.port) {
             Rss::Known(_) => noted(),
@@ -45,5 +53,10 @@ fn owner<F: Family>(key: &Key<F>, hash: u64, context: &Context<'_>) -> WorkerId 
 
 fn is_service<F: Family>(key: &Key<F>, context: &Context<'_>) -> bool {
     let protocol = Protocol::from_code(key.protocol);
-    protocol.is_some_and(|protocol| context.tables.service_for(protocol, F::to_ip(key.dst()), key.dst_port()).is_some())
+    protocol.is_some_and(|protocol| {
+        context
+            .tables
+            .service_for(protocol, F::to_ip(key.dst()), key.dst_port())
+            .is_some()
+    })
 }

@@ -45,9 +45,18 @@ pub struct FlowInfo {
 impl Path {
     /// Shows the flows this worker owns among the next `entries` of its tables from `cursor` on, and moves the cursor
     /// behind them. `false` at the end of the tables.
-    pub fn flows_from(&self, now: Instant, cursor: &mut u32, entries: u32, mut show: impl FnMut(FlowInfo)) -> bool {
+    pub fn flows_from(
+        &self,
+        now: Instant,
+        cursor: &mut u32,
+        entries: u32,
+        mut show: impl FnMut(FlowInfo),
+    ) -> bool {
         let tick = Tick::at(now);
-        let servers = Servers { shared: &self.shared, tables: &self.tables };
+        let servers = Servers {
+            shared: &self.shared,
+            tables: &self.tables,
+        };
         let tables: &Snapshot = &self.tables;
         let (end_v4, end_v6) = (self.v4.table.touched(), self.v6.table.touched());
         let (from, to) = (*cursor, cursor.saturating_add(entries).min(end_v4 + end_v6));
@@ -56,7 +65,11 @@ impl Path {
                 show(info(entry, tick, &servers, tables));
             }
         }
-        for (_, entry) in self.v6.table.range(from.saturating_sub(end_v4)..to.saturating_sub(end_v4)) {
+        for (_, entry) in self
+            .v6
+            .table
+            .range(from.saturating_sub(end_v4)..to.saturating_sub(end_v4))
+        {
             if !entry.flags.has(Flags::REMOTE) {
                 show(info(entry, tick, &servers, tables));
             }
@@ -68,12 +81,19 @@ impl Path {
     /// Every flow this worker owns, in no order.
     pub fn flows(&self, now: Instant) -> impl Iterator<Item = FlowInfo> + '_ {
         let tick = Tick::at(now);
-        let servers = Servers { shared: &self.shared, tables: &self.tables };
+        let servers = Servers {
+            shared: &self.shared,
+            tables: &self.tables,
+        };
         let tables: &Snapshot = &self.tables;
         let v4 = self.v4.table.iter().map(|(_, entry)| entry);
         let v6 = self.v6.table.iter().map(|(_, entry)| entry);
-        let v4 = v4.filter(|entry| !entry.flags.has(Flags::REMOTE)).map(move |entry| info(entry, tick, &servers, tables));
-        let v6 = v6.filter(|entry| !entry.flags.has(Flags::REMOTE)).map(move |entry| info(entry, tick, &servers, tables));
+        let v4 = v4
+            .filter(|entry| !entry.flags.has(Flags::REMOTE))
+            .map(move |entry| info(entry, tick, &servers, tables));
+        let v6 = v6
+            .filter(|entry| !entry.flags.has(Flags::REMOTE))
+            .map(move |entry| info(entry, tick, &servers, tables));
         v4.chain(v6)
     }
 }
@@ -93,7 +113,11 @@ fn info<F: Family>(entry: &Entry<F>, now: Tick, servers: &Servers<'_>, tables: &
         server_port,
         local: local.then(|| (F::to_ip(servers.local::<F>(entry.local_index)), entry.local_port)),
         backend: entry.backend,
-        state: if key.protocol == 6 { State::from_number(entry.state).unwrap_or_default().name() } else { "UDP" },
+        state: if key.protocol == 6 {
+            State::from_number(entry.state).unwrap_or_default().name()
+        } else {
+            "UDP"
+        },
         idle_s: Tick::to_secs(idle),
         expires_s: Tick::to_secs(super::expire::limit(entry, tables).saturating_sub(idle)),
         persistent: entry.link != 0,

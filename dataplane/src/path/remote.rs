@@ -54,21 +54,36 @@ pub(super) fn replies_elsewhere<F: Family>(entry: &Entry<F>, context: &Context<'
     }
     let reply: Key<F> = context.servers().reverse_key(entry);
     let port = context.shared.egress.link(entry.backend).port_id();
-    context.shared.steering.of_reply(port, &reply).filter(|worker| *worker != context.worker)
+    context
+        .shared
+        .steering
+        .of_reply(port, &reply)
+        .filter(|worker| *worker != context.worker)
 }
 
 /// Tells the other worker, and the index, about a new NAT flow.
 pub(super) fn announce<F: Notes>(entry: &Entry<F>, remote: Option<WorkerId>, context: &mut Context<'_>) {
     if let Some(worker) = remote {
-        let flags = entry.flags.without(Flags::HAS_REMOTE).with(Flags::REMOTE).with(Flags::REVERSE);
-        let copy = Entry { flags, link: u32::from(context.worker.0) + 1, ..*entry };
+        let flags = entry
+            .flags
+            .without(Flags::HAS_REMOTE)
+            .with(Flags::REMOTE)
+            .with(Flags::REVERSE);
+        let copy = Entry {
+            flags,
+            link: u32::from(context.worker.0) + 1,
+            ..*entry
+        };
         context.own.note(worker, F::adopt(copy));
     }
     if entry.flags.has(Flags::NO_OUTPUT) || context.shared.steering.workers() == 1 {
         return;
     }
     let reply: Key<F> = context.servers().reverse_key(entry);
-    context.shared.owners.insert(reply.hash(&context.shared.seed), context.worker);
+    context
+        .shared
+        .owners
+        .insert(reply.hash(&context.shared.seed), context.worker);
 }
 
 /// Takes back what [`announce`] told.
@@ -94,14 +109,25 @@ pub(super) fn withdraw<F: Notes>(entry: &Entry<F>, context: &mut Context<'_>) {
 pub(super) fn reply_seen<F: Notes>(entry: &Entry<F>, tcp_flags: u8, context: &mut Context<'_>) {
     let tells = tcp_flags & (SYN | FIN | RST) != 0 || context.tick.since(entry.seen) >= ALIVE_TICKS;
     if tells && let Some(owner) = entry.link.checked_sub(1) {
-        context.own.note(WorkerId(owner as u8), F::seen(entry.key(), tcp_flags));
+        context
+            .own
+            .note(WorkerId(owner as u8), F::seen(entry.key(), tcp_flags));
     }
 }
 
 impl Path {
     /// Takes a note from another worker.
     pub fn deliver(&mut self, now: weir_proto::time::Instant, note: Note) {
-        let Self { v4, v6, tables, shared, counters, own, worker, .. } = self;
+        let Self {
+            v4,
+            v6,
+            tables,
+            shared,
+            counters,
+            own,
+            worker,
+            ..
+        } = self;
         tables.refresh();
         let tables: &Snapshot = tables;
         let mut context = super::expire::context(*worker, now, tables, shared, counters, own);
@@ -119,14 +145,20 @@ impl Path {
 impl<F: Notes> super::Lane<F> {
     fn adopt_copy(&mut self, entry: Entry<F>, context: &mut Context<'_>) {
         self.remove_copy(&entry, context);
-        let entry = Entry { seen: context.tick, ..entry };
+        let entry = Entry {
+            seen: context.tick,
+            ..entry
+        };
         // Without room the replies go by way of the index.
         let _ = self.table.insert(entry, &context.shared.seed, &context.servers());
     }
 
     fn forget_copy(&mut self, key: &Key<F>, backend: u32, context: &mut Context<'_>) {
         let flags = Flags::USED.with(Flags::REMOTE).with(Flags::REVERSE);
-        let entry = Entry { flags, ..Entry::new(key, backend, Tick::default()) };
+        let entry = Entry {
+            flags,
+            ..Entry::new(key, backend, Tick::default())
+        };
         self.remove_copy(&entry, context);
     }
 
@@ -143,7 +175,9 @@ impl<F: Notes> super::Lane<F> {
 
     fn reply_elsewhere(&mut self, key: &Key<F>, tcp_flags: u8, context: &mut Context<'_>) {
         let hash = key.hash(&context.shared.seed);
-        let Some((index, Direction::Forward)) = self.table.find(key, hash, &context.servers()) else { return };
+        let Some((index, Direction::Forward)) = self.table.find(key, hash, &context.servers()) else {
+            return;
+        };
         let entry = self.table.entry_mut(index);
         entry.seen = context.tick;
         entry.flags = entry.flags.with(Flags::ASSURED);

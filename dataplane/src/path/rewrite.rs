@@ -15,12 +15,19 @@ use crate::parse::tcp_flag::SYN;
 use crate::verdict::{DropReason, PuntReason, Verdict};
 
 impl<F: Ip + Notes> Lane<F> {
-    pub(super) fn rewrite_all<P: Packet>(&mut self, packets: &mut [P], verdicts: &mut [Verdict], context: &mut Context<'_>) {
+    pub(super) fn rewrite_all<P: Packet>(
+        &mut self,
+        packets: &mut [P],
+        verdicts: &mut [Verdict],
+        context: &mut Context<'_>,
+    ) {
         for at in 0..self.pending.len() {
             let index = usize::from(self.pending[at].index);
-            let (Some(packet), Some(verdict)) = (packets.get_mut(index), verdicts.get_mut(index)) else { continue };
+            let (Some(packet), Some(verdict)) = (packets.get_mut(index), verdicts.get_mut(index)) else {
+                continue;
+            };
             let result = match self.pending[at].fate {
-                Fate::ToServer => self.to_server(at, packet, context),
+                Fate::ToServer => self.serve(at, packet, context),
                 Fate::ToClient => to_client(&self.pending[at], packet, context),
                 Fate::Miss | Fate::Done => continue,
             };
@@ -31,7 +38,12 @@ impl<F: Ip + Notes> Lane<F> {
         }
     }
 
-    fn to_server<P: Packet>(&mut self, at: usize, packet: &mut P, context: &mut Context<'_>) -> Result<Verdict, Stop> {
+    fn serve<P: Packet>(
+        &mut self,
+        at: usize,
+        packet: &mut P,
+        context: &mut Context<'_>,
+    ) -> Result<Verdict, Stop> {
         let mut link = context.shared.egress.link(self.pending[at].backend);
         if !(link.present && link.resolved) {
             if !link.present {
@@ -53,12 +65,17 @@ impl<F: Ip + Notes> Lane<F> {
     /// The flow's server was removed. `expire_nodest_conn`: the flow ends, and the packet may start it anew.
     fn leave_gone_server(&mut self, at: usize, context: &mut Context<'_>) -> Result<(), Stop> {
         let key = self.pending[at].key;
-        let service = Protocol::from_code(key.protocol)
-            .and_then(|protocol| context.tables.service_for(protocol, F::to_ip(key.dst()), key.dst_port()));
+        let service = Protocol::from_code(key.protocol).and_then(|protocol| {
+            context
+                .tables
+                .service_for(protocol, F::to_ip(key.dst()), key.dst_port())
+        });
         if !service.is_some_and(|service| service.spec.policy.expire_nodest) {
             return Err(DropReason::ServerGone.into());
         }
-        if let Some((index, Direction::Forward)) = self.table.find(&key, self.pending[at].hash, &context.servers()) {
+        if let Some((index, Direction::Forward)) =
+            self.table.find(&key, self.pending[at].hash, &context.servers())
+        {
             self.forget(index, context);
         }
         self.pending[at].fate = Fate::Miss;
@@ -92,7 +109,13 @@ fn send_to_server<F: Ip, P: Packet>(
     }
     if mode.is_tunnel() {
         let target = egress.target(pending.backend);
-        return Ok(tunnel::send::<F, P>(packet, pending, link, &target, context.own.random())?);
+        return Ok(tunnel::send::<F, P>(
+            packet,
+            pending,
+            link,
+            &target,
+            context.own.random(),
+        )?);
     }
     if pending.ip_len() > u64::from(egress.mtu(pending.backend)) {
         return Err(DropReason::TooBig.into());
@@ -101,7 +124,14 @@ fn send_to_server<F: Ip, P: Packet>(
     F::decrement_ttl(packet.data_mut(), l3)?;
     if mode.is_nat() {
         let new = to_server_key(pending, context);
-        crate::ip::translate(packet.data_mut(), l3, usize::from(pending.l4), pending.end as usize, &pending.key, &new);
+        crate::ip::translate(
+            packet.data_mut(),
+            l3,
+            usize::from(pending.l4),
+            pending.end as usize,
+            &pending.key,
+            &new,
+        );
     }
     Ok(forward::set_l2(packet, pending.vlan_tci, link)?)
 }
@@ -119,7 +149,11 @@ fn to_server_key<F: Ip>(pending: &Pending<F>, context: &Context<'_>) -> Key<F> {
 }
 
 /// A server's reply: it leaves with the virtual address as its source.
-fn to_client<F: Ip, P: Packet>(pending: &Pending<F>, packet: &mut P, context: &mut Context<'_>) -> Result<Verdict, Stop> {
+fn to_client<F: Ip, P: Packet>(
+    pending: &Pending<F>,
+    packet: &mut P,
+    context: &mut Context<'_>,
+) -> Result<Verdict, Stop> {
     let new = pending.entry_key.reversed();
     let hop = context.hop_to::<F>(new.dst(), pending.hash)?;
     let link = context.shared.egress.link(hop);
@@ -132,7 +166,14 @@ fn to_client<F: Ip, P: Packet>(pending: &Pending<F>, packet: &mut P, context: &m
     }
     let l3 = usize::from(pending.l3);
     F::decrement_ttl(packet.data_mut(), l3)?;
-    crate::ip::translate(packet.data_mut(), l3, usize::from(pending.l4), pending.end as usize, &pending.key, &new);
+    crate::ip::translate(
+        packet.data_mut(),
+        l3,
+        usize::from(pending.l4),
+        pending.end as usize,
+        &pending.key,
+        &new,
+    );
     let link = client_tag(link, pending, context);
     forward::set_l2(packet, pending.vlan_tci, &link)?;
     if let Some(line) = context.counters.backend(pending.backend) {
@@ -144,20 +185,32 @@ fn to_client<F: Ip, P: Packet>(pending: &Pending<F>, packet: &mut P, context: &m
 
 /// A service may have a VLAN of its own towards its clients.
 fn client_tag<F: Ip>(link: Link, pending: &Pending<F>, context: &Context<'_>) -> Link {
-    let own = context.tables.service_of_backend(pending.backend).and_then(|service| service.spec.vlan);
-    Link { vlan: own.map_or(link.vlan, u16::from), ..link }
+    let own = context
+        .tables
+        .service_of_backend(pending.backend)
+        .and_then(|service| service.spec.vlan);
+    Link {
+        vlan: own.map_or(link.vlan, u16::from),
+        ..link
+    }
 }
 
 /// Lowers the MSS of a SYN where the service asks for it. What a SYN-ACK says limits the client, what a SYN says limits
 /// the server; in DR and tunnel mode only the SYN passes here.
 fn clamp_mss<F: Ip, P: Packet>(pending: &Pending<F>, backend: u32, packet: &mut P, context: &Context<'_>) {
-    let Some(service) = context.tables.service_of_backend(backend) else { return };
+    let Some(service) = context.tables.service_of_backend(backend) else {
+        return;
+    };
     let max = match service.spec.mss_clamp {
         MssClamp::Off => return,
         MssClamp::Fixed(max) => max,
         MssClamp::Auto => {
             let target = context.shared.egress.target(backend);
-            let outer = if target.mode == Mode::Dr { 0 } else { tunnel::overhead(&target) };
+            let outer = if target.mode == Mode::Dr {
+                0
+            } else {
+                tunnel::overhead(&target)
+            };
             let headers = F::HEADER_LEN + 20;
             target.mtu.saturating_sub((outer + headers) as u16)
         }

@@ -39,7 +39,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { services: 4096, backends: 16_384, hops: 4096 }
+        Self {
+            services: 4096,
+            backends: 16_384,
+            hops: 4096,
+        }
     }
 }
 
@@ -104,7 +108,10 @@ pub struct Builder {
 
 impl core::fmt::Debug for Builder {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Builder").field("limits", &self.limits).field("generation", &self.current.generation).finish()
+        f.debug_struct("Builder")
+            .field("limits", &self.limits)
+            .field("generation", &self.current.generation)
+            .finish()
     }
 }
 
@@ -170,12 +177,19 @@ impl Builder {
     pub fn begin(&mut self, full: bool) {
         self.abort();
         let base = full.then(|| core::mem::take(&mut self.model));
-        self.transaction = Some(Transaction { undo: Vec::new(), base, dirty: BTreeSet::new(), announce: Vec::new() });
+        self.transaction = Some(Transaction {
+            undo: Vec::new(),
+            base,
+            dirty: BTreeSet::new(),
+            announce: Vec::new(),
+        });
     }
 
     /// Takes a transaction back.
     pub fn abort(&mut self) {
-        let Some(transaction) = self.transaction.take() else { return };
+        let Some(transaction) = self.transaction.take() else {
+            return;
+        };
         if let Some(base) = transaction.base {
             self.model = base;
             return;
@@ -260,12 +274,20 @@ impl Builder {
     fn dirty_services(&self, transaction: &Transaction) -> BTreeSet<Identity> {
         let Some(base) = &transaction.base else {
             let mut dirty = transaction.dirty.clone();
-            if transaction.undo.iter().any(|undo| matches!(undo, Undo::Local(..))) {
+            if transaction
+                .undo
+                .iter()
+                .any(|undo| matches!(undo, Undo::Local(..)))
+            {
                 dirty.extend(self.model.services.values().map(Identity::of));
             }
             return dirty;
         };
-        let all = base.services.values().chain(self.model.services.values()).map(Identity::of);
+        let all = base
+            .services
+            .values()
+            .chain(self.model.services.values())
+            .map(Identity::of);
         let pools_changed = base.locals != self.model.locals;
         all.filter(|&identity| {
             let (old, new) = (base.members(identity), self.model.members(identity));
@@ -297,7 +319,10 @@ impl Builder {
     }
 
     fn install_hop(&mut self, slot: u32, key: HopKey) {
-        let mtu = self.ports.get(usize::from(key.port.0)).map_or(1500, |port| port.mtu);
+        let mtu = self
+            .ports
+            .get(usize::from(key.port.0))
+            .map_or(1500, |port| port.mtu);
         self.hops.describe(slot, &key, mtu);
         self.hops.bind(slot, Some(key), &self.ports);
         self.apply_static_neighbors();
@@ -361,7 +386,8 @@ impl Builder {
         let mut entry = self.current.addresses.get(&address).cloned().unwrap_or_default();
         let was_vip = entry.vip.is_some();
         edit(&mut entry);
-        self.current.vip_count = self.current.vip_count + usize::from(entry.vip.is_some()) - usize::from(was_vip);
+        self.current.vip_count =
+            self.current.vip_count + usize::from(entry.vip.is_some()) - usize::from(was_vip);
         if entry.is_unused() {
             self.current.addresses.remove(&address);
         } else {

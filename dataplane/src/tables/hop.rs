@@ -53,7 +53,12 @@ pub(super) struct Hops {
 
 impl Hops {
     pub(super) fn new(egress: Arc<EgressTable>) -> Self {
-        Self { egress, hops: HashMap::new(), by_slot: HashMap::new(), wishes: Vec::new() }
+        Self {
+            egress,
+            hops: HashMap::new(),
+            by_slot: HashMap::new(),
+            wishes: Vec::new(),
+        }
     }
 
     /// Leads an egress slot through a next hop; `None` when there is no way. Writes its link.
@@ -77,12 +82,22 @@ impl Hops {
     pub(super) fn unbind(&mut self, slot: u32) {
         self.release(slot);
         let link = self.egress.link(slot);
-        self.egress.set_link(slot, &Link { present: false, ..link });
+        self.egress.set_link(
+            slot,
+            &Link {
+                present: false,
+                ..link
+            },
+        );
     }
 
     fn release(&mut self, slot: u32) {
-        let Some(key) = self.by_slot.remove(&slot) else { return };
-        let Some(hop) = self.hops.get_mut(&key) else { return };
+        let Some(key) = self.by_slot.remove(&slot) else {
+            return;
+        };
+        let Some(hop) = self.hops.get_mut(&key) else {
+            return;
+        };
         hop.users.retain(|user| *user != slot);
         if hop.users.is_empty() {
             self.hops.remove(&key);
@@ -131,10 +146,17 @@ impl Hops {
 }
 
 fn link(hop: Option<HopKey>, mac: Option<MacAddr>, ports: &[PortSpec]) -> Link {
-    let Some(hop) = hop else { return Link { present: true, ..Link::default() } };
+    let Some(hop) = hop else {
+        return Link {
+            present: true,
+            ..Link::default()
+        };
+    };
     Link {
         dst_mac: mac.unwrap_or_default().0,
-        src_mac: ports.get(usize::from(hop.port.0)).map_or([0; 6], |port| port.mac.0),
+        src_mac: ports
+            .get(usize::from(hop.port.0))
+            .map_or([0; 6], |port| port.mac.0),
         port: hop.port.0 as u8,
         vlan: hop.vlan,
         present: true,

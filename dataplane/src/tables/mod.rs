@@ -18,6 +18,3 @@ pub use hop::{HopKey, HopWish};
 pub use model::PortSpec;
 pub use service::{Service, TimeoutTicks};
 pub use snapshot::{Address, AddressUse, LocalAddress, RouteOut, Snapshot};
-
-#[cfg(test)]
-mod tests;

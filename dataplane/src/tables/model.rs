@@ -4,8 +4,8 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use weir_rings::message::{
-    Backend, BackendKey, Command, Forward, LocalAddress, LocalAddressKey, Neighbor, NeighborKey, PortId, Prefix,
-    RefuseReason, Route, Service, ServiceKey, Timeouts, Vip, VlanId,
+    Backend, BackendKey, Command, Forward, LocalAddress, LocalAddressKey, Neighbor, NeighborKey, PortId,
+    Prefix, RefuseReason, Route, Service, ServiceKey, Timeouts, Vip, VlanId,
 };
 use weir_wire::MacAddr;
 
@@ -33,7 +33,9 @@ pub(crate) enum Identity {
 
 impl Identity {
     pub(super) fn of(service: &Service) -> Self {
-        service.group.map_or(Self::Single(service.key), |group| Self::Group(group.get()))
+        service
+            .group
+            .map_or(Self::Single(service.key), |group| Self::Group(group.get()))
     }
 }
 
@@ -71,7 +73,10 @@ fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> Option<
 }
 
 fn unknown(reason: RefuseReason, what: impl core::fmt::Display) -> Refusal {
-    Refusal { reason, detail: format!("there is no {what}; add it earlier in the transaction") }
+    Refusal {
+        reason,
+        detail: format!("there is no {what}; add it earlier in the transaction"),
+    }
 }
 
 impl Model {
@@ -86,10 +91,15 @@ impl Model {
                 None => return Err(unknown(RefuseReason::UnknownVip, format_args!("VIP {address}"))),
                 before => Undo::Vip(*address, before),
             },
-            Command::UpsertService(service) => Undo::Service(service.key, self.set_service(service.key, Some(*service)), None),
+            Command::UpsertService(service) => {
+                Undo::Service(service.key, self.set_service(service.key, Some(*service)), None)
+            }
             Command::DeleteService(key) => {
                 if !self.services.contains_key(key) {
-                    return Err(unknown(RefuseReason::UnknownService, format_args!("service {key}")));
+                    return Err(unknown(
+                        RefuseReason::UnknownService,
+                        format_args!("service {key}"),
+                    ));
                 }
                 let backends = self.backends.remove(key);
                 Undo::Service(*key, self.set_service(*key, None), backends)
@@ -101,7 +111,12 @@ impl Model {
                 Undo::Local(local.key, self.locals.insert(local.key, *local))
             }
             Command::DeleteLocalAddress(key) => match self.locals.remove(key) {
-                None => return Err(unknown(RefuseReason::UnknownObject, format_args!("local address {}", key.address))),
+                None => {
+                    return Err(unknown(
+                        RefuseReason::UnknownObject,
+                        format_args!("local address {}", key.address),
+                    ));
+                }
                 before => Undo::Local(*key, before),
             },
             Command::UpsertRoute(route) => {
@@ -111,7 +126,12 @@ impl Model {
                 Undo::Route(route.to, self.routes.insert(route.to, route.clone()))
             }
             Command::DeleteRoute(to) => match self.routes.remove(to) {
-                None => return Err(unknown(RefuseReason::UnknownObject, format_args!("route to {to}"))),
+                None => {
+                    return Err(unknown(
+                        RefuseReason::UnknownObject,
+                        format_args!("route to {to}"),
+                    ));
+                }
                 before => Undo::Route(*to, before),
             },
             Command::UpsertNeighbor(neighbor) => {
@@ -119,7 +139,12 @@ impl Model {
                 Undo::Neighbor(neighbor.key, self.neighbors.insert(neighbor.key, *neighbor))
             }
             Command::DeleteNeighbor(key) => match self.neighbors.remove(key) {
-                None => return Err(unknown(RefuseReason::UnknownObject, format_args!("neighbour {}", key.address))),
+                None => {
+                    return Err(unknown(
+                        RefuseReason::UnknownObject,
+                        format_args!("neighbour {}", key.address),
+                    ));
+                }
                 before => Undo::Neighbor(*key, before),
             },
             Command::Timeouts(timeouts) => Undo::Timeouts(core::mem::replace(&mut self.timeouts, *timeouts)),
@@ -165,7 +190,10 @@ impl Model {
 
     fn upsert_backend(&mut self, backend: &Backend) -> Result<Undo, Refusal> {
         if !self.services.contains_key(&backend.service) {
-            return Err(unknown(RefuseReason::UnknownService, format_args!("service {}", backend.service)));
+            return Err(unknown(
+                RefuseReason::UnknownService,
+                format_args!("service {}", backend.service),
+            ));
         }
         check_backend(backend)?;
         let list = self.backends.entry(backend.service).or_default();
@@ -178,9 +206,15 @@ impl Model {
     }
 
     fn delete_backend(&mut self, service: &ServiceKey, key: &BackendKey) -> Result<Undo, Refusal> {
-        let list = self.backends.get_mut(service).filter(|list| list.iter().any(|own| own.key == *key));
+        let list = self
+            .backends
+            .get_mut(service)
+            .filter(|list| list.iter().any(|own| own.key == *key));
         let Some(list) = list else {
-            return Err(unknown(RefuseReason::UnknownBackend, format_args!("backend {key} of {service}")));
+            return Err(unknown(
+                RefuseReason::UnknownBackend,
+                format_args!("backend {key} of {service}"),
+            ));
         };
         let before = list.clone();
         list.retain(|own| own.key != *key);
@@ -190,9 +224,12 @@ impl Model {
     /// Members of a service, first key first.
     pub(super) fn members(&self, identity: Identity) -> Vec<&Service> {
         match identity {
-            Identity::Single(key) => {
-                self.services.get(&key).into_iter().filter(|service| service.group.is_none()).collect()
-            }
+            Identity::Single(key) => self
+                .services
+                .get(&key)
+                .into_iter()
+                .filter(|service| service.group.is_none())
+                .collect(),
             Identity::Group(group) => {
                 let keys = self.groups.get(&group).map(Vec::as_slice).unwrap_or_default();
                 keys.iter().filter_map(|key| self.services.get(key)).collect()
@@ -205,7 +242,12 @@ impl Model {
         let mut all: Vec<Backend> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for member in members {
-            for backend in self.backends.get(&member.key).map(Vec::as_slice).unwrap_or_default() {
+            for backend in self
+                .backends
+                .get(&member.key)
+                .map(Vec::as_slice)
+                .unwrap_or_default()
+            {
                 if seen.insert(backend.key) {
                     all.push(*backend);
                 }
@@ -227,14 +269,27 @@ fn check_port(port: Option<PortId>, ports: usize) -> Result<(), Refusal> {
 
 /// Only a tunnel can lead to a server of the other family.
 fn check_backend(backend: &Backend) -> Result<(), Refusal> {
-    let conflict = |detail: String| Err(Refusal { reason: RefuseReason::Conflict, detail });
+    let conflict = |detail: String| {
+        Err(Refusal {
+            reason: RefuseReason::Conflict,
+            detail,
+        })
+    };
     let same_family = backend.service.address.is_ipv4() == backend.key.address.is_ipv4();
     match backend.forward {
-        Forward::Dr | Forward::Nat | Forward::FullNat if !same_family => {
-            conflict(format!("{} is of another family than {}; use a tunnel", backend.key, backend.service))
-        }
-        Forward::Tunnel(_) if backend.tunnel_source.is_some_and(|s| s.is_ipv4() != backend.key.address.is_ipv4()) => {
-            conflict(format!("the tunnel source of {} is of the other family", backend.key))
+        Forward::Dr | Forward::Nat | Forward::FullNat if !same_family => conflict(format!(
+            "{} is of another family than {}; use a tunnel",
+            backend.key, backend.service
+        )),
+        Forward::Tunnel(_)
+            if backend
+                .tunnel_source
+                .is_some_and(|s| s.is_ipv4() != backend.key.address.is_ipv4()) =>
+        {
+            conflict(format!(
+                "the tunnel source of {} is of the other family",
+                backend.key
+            ))
         }
         Forward::Dr | Forward::Nat | Forward::FullNat | Forward::Tunnel(_) => Ok(()),
     }

@@ -17,7 +17,9 @@ struct Trie {
 
 impl Trie {
     fn new() -> Self {
-        Self { nodes: vec![[0; 256]] }
+        Self {
+            nodes: vec![[0; 256]],
+        }
     }
 
     /// Prefixes must come in ascending order of length.
@@ -69,7 +71,10 @@ impl Lpm {
     pub(super) fn new(prefixes: &[(Prefix, u32)]) -> Self {
         let mut sorted: Vec<_> = prefixes.iter().collect();
         sorted.sort_by_key(|(prefix, _)| prefix.len());
-        let mut lpm = Self { v4: Trie::new(), v6: Trie::new() };
+        let mut lpm = Self {
+            v4: Trie::new(),
+            v6: Trie::new(),
+        };
         for (prefix, value) in sorted {
             let len = usize::from(prefix.len());
             match prefix.address() {
@@ -115,20 +120,42 @@ mod tests {
             let mut prefixes = Vec::new();
             for value in 0..rng.random_range(0..40) {
                 let (address, bits) = if rng.random() {
-                    (IpAddr::V4(Ipv4Addr::new(192, 0, rng.random_range(0..4), rng.random())), 32)
+                    (
+                        IpAddr::V4(Ipv4Addr::new(192, 0, rng.random_range(0..4), rng.random())),
+                        32,
+                    )
                 } else {
                     let low: u16 = rng.random_range(0..4);
-                    (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, low, 0, 0, 0, 0, rng.random())), 128)
+                    (
+                        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, low, 0, 0, 0, 0, rng.random())),
+                        128,
+                    )
                 };
-                prefixes.push((Prefix::containing(address, rng.random_range(0..=bits)).unwrap(), value));
+                prefixes.push((
+                    Prefix::containing(address, rng.random_range(0..=bits)).unwrap(),
+                    value,
+                ));
             }
             prefixes.dedup_by_key(|(prefix, _)| *prefix);
             let lpm = Lpm::new(&prefixes);
             for _ in 0..500 {
                 let v4 = IpAddr::V4(Ipv4Addr::new(192, 0, rng.random_range(0..5), rng.random()));
-                let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, rng.random_range(0..5), 0, 0, 0, 0, rng.random()));
+                let v6 = IpAddr::V6(Ipv6Addr::new(
+                    0x2001,
+                    0xdb8,
+                    rng.random_range(0..5),
+                    0,
+                    0,
+                    0,
+                    0,
+                    rng.random(),
+                ));
                 for address in [v4, v6] {
-                    assert_eq!(lpm.lookup(address), naive(&prefixes, address), "{address} in {prefixes:?}");
+                    assert_eq!(
+                        lpm.lookup(address),
+                        naive(&prefixes, address),
+                        "{address} in {prefixes:?}"
+                    );
                 }
             }
         }

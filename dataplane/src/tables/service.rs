@@ -67,6 +67,9 @@ pub struct Service {
 impl Service {
     /// The configuration of a server by its slot.
     pub fn backend(&self, slot: u32) -> Option<&message::Backend> {
-        self.backends.iter().find(|(own, _)| *own == slot).map(|(_, backend)| backend)
+        self.backends
+            .iter()
+            .find(|(own, _)| *own == slot)
+            .map(|(_, backend)| backend)
     }
 }

@@ -21,7 +21,13 @@ pub(super) struct Slots<K> {
 impl<K: Copy + Eq + Hash> Slots<K> {
     /// At most `max` slots.
     pub(super) fn new(max: u32) -> Self {
-        Self { live: HashMap::new(), retired: HashMap::new(), queue: VecDeque::new(), next: 0, max }
+        Self {
+            live: HashMap::new(),
+            retired: HashMap::new(),
+            queue: VecDeque::new(),
+            next: 0,
+            max,
+        }
     }
 
     /// The slot of a live name.

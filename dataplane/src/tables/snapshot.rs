@@ -38,7 +38,9 @@ impl Address {
     pub fn is_held(&self, port: PortId) -> bool {
         self.local
             || self.own.contains(&port)
-            || self.vip.is_some_and(|vip| vip.owned && vip.port.is_none_or(|own| own == port))
+            || self
+                .vip
+                .is_some_and(|vip| vip.owned && vip.port.is_none_or(|own| own == port))
     }
 
     /// Whether it has no use left.
@@ -134,7 +136,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// The service that a packet to this address and port is for: the exact one, else the one for all ports.
     pub fn service_for(&self, protocol: Protocol, address: IpAddr, port: u16) -> Option<&Arc<Service>> {
-        let mut key = ServiceKey { protocol, address, port };
+        let mut key = ServiceKey {
+            protocol,
+            address,
+            port,
+        };
         let slot = self.directory.get(&key).or_else(|| {
             key.port = 0;
             self.directory.get(&key)
@@ -204,18 +210,24 @@ impl Snapshot {
     /// Time-outs of a flow of this backend.
     #[inline]
     pub fn timeouts_of_backend(&self, backend: u32) -> &TimeoutTicks {
-        self.service_of_backend(backend).and_then(|service| service.timeouts.as_ref()).unwrap_or(&self.timeouts)
+        self.service_of_backend(backend)
+            .and_then(|service| service.timeouts.as_ref())
+            .unwrap_or(&self.timeouts)
     }
 
     /// Every service, in no order.
     pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
         let mut seen = std::collections::HashSet::new();
-        self.directory.iter().filter_map(move |(_, slot)| seen.insert(*slot).then(|| self.service(*slot))?)
+        self.directory
+            .iter()
+            .filter_map(move |(_, slot)| seen.insert(*slot).then(|| self.service(*slot))?)
     }
 
     /// Every virtual address.
     pub fn vips(&self) -> impl Iterator<Item = &message::Vip> {
-        self.addresses.iter().filter_map(|(_, address)| address.vip.as_ref())
+        self.addresses
+            .iter()
+            .filter_map(|(_, address)| address.vip.as_ref())
     }
 
     /// Number of virtual addresses.

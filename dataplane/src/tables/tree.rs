@@ -20,7 +20,9 @@ pub(super) struct Tree<T> {
 impl<T: Clone + Default> Tree<T> {
     /// An array of at least `len` default elements.
     pub(super) fn new(len: usize) -> Self {
-        Self { root: (0..len.div_ceil(FAN * FAN).max(1)).map(|_| None).collect() }
+        Self {
+            root: (0..len.div_ceil(FAN * FAN).max(1)).map(|_| None).collect(),
+        }
     }
 
     /// The element, `None` where none was ever set.
@@ -62,7 +64,11 @@ impl<K: MapKey, V: Clone> Map<K, V> {
     /// A map meant for about `expected` elements; more make it slower, not wrong.
     pub(super) fn new(expected: usize, seed: Seed) -> Self {
         let leaves = u32::try_from(expected.clamp(FAN, 1 << 18)).unwrap_or(1 << 18);
-        Self { tree: Tree::new(leaves as usize), leaves, seed }
+        Self {
+            tree: Tree::new(leaves as usize),
+            leaves,
+            seed,
+        }
     }
 
     fn leaf(&self, key: &K) -> usize {
@@ -73,7 +79,11 @@ impl<K: MapKey, V: Clone> Map<K, V> {
     /// The value of a key.
     #[inline]
     pub(super) fn get(&self, key: &K) -> Option<&V> {
-        self.tree.get(self.leaf(key))?.iter().find(|(own, _)| own == key).map(|(_, value)| value)
+        self.tree
+            .get(self.leaf(key))?
+            .iter()
+            .find(|(own, _)| own == key)
+            .map(|(_, value)| value)
     }
 
     /// Sets the value of a key and gives the one before.
@@ -97,7 +107,9 @@ impl<K: MapKey, V: Clone> Map<K, V> {
 
     /// Every key and value, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
-        (0..self.leaves as usize).filter_map(|leaf| self.tree.get(leaf)).flatten()
+        (0..self.leaves as usize)
+            .filter_map(|leaf| self.tree.get(leaf))
+            .flatten()
     }
 }
 
@@ -119,7 +131,10 @@ mod tests {
         *tree.get_mut(77_777) = 5;
         let before = tree.clone();
         *tree.get_mut(77_777) = 6;
-        assert_eq!((before.get(77_777), tree.get(77_777), tree.get(3)), (Some(&5), Some(&6), None));
+        assert_eq!(
+            (before.get(77_777), tree.get(77_777), tree.get(3)),
+            (Some(&5), Some(&6), None)
+        );
     }
 
     #[test]
@@ -127,7 +142,9 @@ mod tests {
         let (mut map, mut model) = (Map::<u64, u64>::new(128, Seed::fixed(1)), HashMap::new());
         let mut state = 1u64;
         for step in 0..20_000u64 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let key = (state >> 33) % 1_000;
             if state >> 63 == 0 {
                 assert_eq!(map.insert(key, step), model.insert(key, step));

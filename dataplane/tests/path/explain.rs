@@ -25,17 +25,43 @@ fn the_answer_is_what_the_next_packet_gets() {
     away.owned = false;
     let mut commands = vec![Command::UpsertVip(away), local("198.51.100.200", 1024, 65535)];
     let servers = [("198.51.100.11", 80), ("198.51.100.12", 80)];
-    for (port, forward) in [(80, Forward::Dr), (81, Forward::Nat), (82, Forward::FullNat), (83, Forward::Tunnel(Tunnel::Ipip))] {
-        commands.extend(with_backends(&service(Protocol::Tcp, "192.0.2.100", port), &servers, forward));
+    for (port, forward) in [
+        (80, Forward::Dr),
+        (81, Forward::Nat),
+        (82, Forward::FullNat),
+        (83, Forward::Tunnel(Tunnel::Ipip)),
+    ] {
+        commands.extend(with_backends(
+            &service(Protocol::Tcp, "192.0.2.100", port),
+            &servers,
+            forward,
+        ));
     }
     commands.push(Command::UpsertService(service(Protocol::Tcp, "192.0.2.100", 84)));
-    commands.extend(with_backends(&service(Protocol::Tcp, "192.0.2.101", 80), &servers, Forward::Dr));
-    commands.extend(with_backends(&service(Protocol::Tcp, "192.0.2.100", 85), &[("203.0.113.50", 80)], Forward::Dr));
+    commands.extend(with_backends(
+        &service(Protocol::Tcp, "192.0.2.101", 80),
+        &servers,
+        Forward::Dr,
+    ));
+    commands.extend(with_backends(
+        &service(Protocol::Tcp, "192.0.2.100", 85),
+        &[("203.0.113.50", 80)],
+        Forward::Dr,
+    ));
     world.commit(&commands).unwrap();
     for round in 0..3 {
-        for to in ["192.0.2.100:80", "192.0.2.100:81", "192.0.2.100:82", "192.0.2.100:83", "192.0.2.100:84",
-            "192.0.2.100:85", "192.0.2.100:99", "192.0.2.101:80", "192.0.2.2:22", "203.0.113.80:80"]
-        {
+        for to in [
+            "192.0.2.100:80",
+            "192.0.2.100:81",
+            "192.0.2.100:82",
+            "192.0.2.100:83",
+            "192.0.2.100:84",
+            "192.0.2.100:85",
+            "192.0.2.100:99",
+            "192.0.2.101:80",
+            "192.0.2.2:22",
+            "203.0.113.80:80",
+        ] {
             let from = format!("203.0.113.7:{}", 1000 + round);
             for again in 0..2 {
                 let before = world.counters();
@@ -48,7 +74,11 @@ fn the_answer_is_what_the_next_packet_gets() {
                     Verdict::Drop(reason) => ("drop", Some(reason.name())),
                     Verdict::Steer(_) => ("steer", None),
                 };
-                assert_eq!((said.verdict.as_str(), said.reason.as_deref()), (kind, reason), "{to} {said:?}");
+                assert_eq!(
+                    (said.verdict.as_str(), said.reason.as_deref()),
+                    (kind, reason),
+                    "{to} {said:?}"
+                );
                 if kind == "tx" {
                     let hop = said.steps.iter().find(|step| step.stage == "next-hop").unwrap();
                     let mac = weir_wire::MacAddr(out.frame[..6].try_into().unwrap());
@@ -60,5 +90,8 @@ fn the_answer_is_what_the_next_packet_gets() {
     let json = serde_json::to_value(ask(&mut world, "203.0.113.7:1", "192.0.2.100:84")).unwrap();
     assert_eq!(json["reason"], DropReason::NoServer.name());
     assert_eq!(json["hint"], DropReason::NoServer.hint());
-    assert_eq!(ask(&mut world, "203.0.113.7:1", "192.0.2.2:1").reason.as_deref(), Some(PuntReason::Host.name()));
+    assert_eq!(
+        ask(&mut world, "203.0.113.7:1", "192.0.2.2:1").reason.as_deref(),
+        Some(PuntReason::Host.name())
+    );
 }

@@ -16,16 +16,36 @@ fn source_port(frame: &[u8], v6: bool) -> u16 {
 #[test]
 fn both_addresses_are_translated_and_back() {
     let mut world = World::new(Setup::default());
-    let mut commands = vec![local("198.51.100.200", 1024, 65535), local("2001:db8:2::200", 1024, 65535)];
-    for (address, server) in [("192.0.2.100", "198.51.100.11"), ("2001:db8:1::100", "2001:db8:2::11")] {
+    let mut commands = vec![
+        local("198.51.100.200", 1024, 65535),
+        local("2001:db8:2::200", 1024, 65535),
+    ];
+    for (address, server) in [
+        ("192.0.2.100", "198.51.100.11"),
+        ("2001:db8:1::100", "2001:db8:2::11"),
+    ] {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            commands.extend(with_backends(&service(protocol, address, 80), &[(server, 8080)], Forward::FullNat));
+            commands.extend(with_backends(
+                &service(protocol, address, 80),
+                &[(server, 8080)],
+                Forward::FullNat,
+            ));
         }
     }
     world.commit(&commands).unwrap();
     for (client, virt, server, local) in [
-        ("203.0.113.7:40000", "192.0.2.100:80", "198.51.100.11:8080", "198.51.100.200"),
-        ("[2001:db8:9::7]:40000", "[2001:db8:1::100]:80", "[2001:db8:2::11]:8080", "[2001:db8:2::200]"),
+        (
+            "203.0.113.7:40000",
+            "192.0.2.100:80",
+            "198.51.100.11:8080",
+            "198.51.100.200",
+        ),
+        (
+            "[2001:db8:9::7]:40000",
+            "[2001:db8:1::100]:80",
+            "[2001:db8:2::11]:8080",
+            "[2001:db8:2::200]",
+        ),
     ] {
         let v6 = client.contains('[');
         let server_mac = mac_of(server.parse::<std::net::SocketAddr>().unwrap().ip());
@@ -39,8 +59,12 @@ fn both_addresses_are_translated_and_back() {
                     (f.src, f.dst) = (source.parse().unwrap(), server.parse().unwrap());
                 });
                 assert_eq!((out.verdict, out.frame), (Verdict::Tx(BACK), expected.bytes()));
-                let reply = Frame { src: server.parse().unwrap(), dst: source.parse().unwrap(), ..sent.clone() }
-                    .macs(BACK_MAC, server_mac);
+                let reply = Frame {
+                    src: server.parse().unwrap(),
+                    dst: source.parse().unwrap(),
+                    ..sent.clone()
+                }
+                .macs(BACK_MAC, server_mac);
                 let out = world.send(BACK, &reply.bytes());
                 let expected = reply.hop().macs(gateway_mac, LAN_MAC).with(|f| {
                     (f.src, f.dst) = (virt.parse().unwrap(), client.parse().unwrap());
@@ -58,8 +82,16 @@ fn ports_run_out_by_name_and_all_come_back() {
     setup.settings.flows_max_v4 = 8192;
     let mut world = World::new(setup);
     let mut commands = vec![local("198.51.100.200", 10_000, 10_999)];
-    commands.extend(with_backends(&service(Protocol::Udp, "192.0.2.100", 80), &[("198.51.100.11", 80)], Forward::FullNat));
-    commands.extend(with_backends(&service(Protocol::Udp, "192.0.2.100", 81), &[("198.51.100.12", 80)], Forward::FullNat));
+    commands.extend(with_backends(
+        &service(Protocol::Udp, "192.0.2.100", 80),
+        &[("198.51.100.11", 80)],
+        Forward::FullNat,
+    ));
+    commands.extend(with_backends(
+        &service(Protocol::Udp, "192.0.2.100", 81),
+        &[("198.51.100.12", 80)],
+        Forward::FullNat,
+    ));
     world.commit(&commands).unwrap();
     for round in 0..3 {
         let mut ports = HashSet::new();
@@ -67,11 +99,17 @@ fn ports_run_out_by_name_and_all_come_back() {
             let sent = Frame::udp(&format!("203.0.113.{round}:{}", 2000 + client), "192.0.2.100:80").bytes();
             let out = world.send(LAN, &sent);
             assert_eq!(out.verdict, Verdict::Tx(BACK), "round {round}, client {client}");
-            assert!(ports.insert(source_port(&out.frame, false)), "two live flows share a tuple");
+            assert!(
+                ports.insert(source_port(&out.frame, false)),
+                "two live flows share a tuple"
+            );
         }
         assert!(ports.iter().all(|port| (10_000..=10_999).contains(port)));
         let refused = Frame::udp("203.0.113.99:1", "192.0.2.100:80").bytes();
-        assert_eq!(world.send(LAN, &refused).verdict, Verdict::Drop(DropReason::NoLocalPort));
+        assert_eq!(
+            world.send(LAN, &refused).verdict,
+            Verdict::Drop(DropReason::NoLocalPort)
+        );
         // Towards another server the same ports are free.
         let other = Frame::udp("203.0.113.99:1", "192.0.2.100:81").bytes();
         assert_eq!(world.send(LAN, &other).verdict, Verdict::Tx(BACK));
@@ -91,13 +129,24 @@ fn without_a_pool_or_after_it_went_new_flows_are_refused_and_old_ones_go_on() {
     let client = "203.0.113.7:40000";
     let out = world.send(LAN, &Frame::tcp(client, "192.0.2.100:80", SYN).bytes());
     let source = format!("198.51.100.200:{}", source_port(&out.frame, false));
-    let key = weir_rings::message::LocalAddressKey { address: ip("198.51.100.200"), service: None };
-    world.commit(&[weir_rings::message::Command::DeleteLocalAddress(key)]).unwrap();
+    let key = weir_rings::message::LocalAddressKey {
+        address: ip("198.51.100.200"),
+        service: None,
+    };
+    world
+        .commit(&[weir_rings::message::Command::DeleteLocalAddress(key)])
+        .unwrap();
     let out = world.send(LAN, &Frame::tcp(client, "192.0.2.100:80", ACK).bytes());
-    assert_eq!((out.verdict, &out.frame[26..30]), (Verdict::Tx(BACK), &[198, 51, 100, 200][..]));
+    assert_eq!(
+        (out.verdict, &out.frame[26..30]),
+        (Verdict::Tx(BACK), &[198, 51, 100, 200][..])
+    );
     let reply = Frame::tcp("198.51.100.11:80", &source, SYN | ACK).macs(BACK_MAC, CLIENT_MAC);
     assert_eq!(world.send(BACK, &reply.bytes()).verdict, Verdict::Tx(LAN));
     let new = Frame::tcp("203.0.113.7:40001", "192.0.2.100:80", SYN);
-    assert_eq!(world.send(LAN, &new.bytes()).verdict, Verdict::Drop(DropReason::NoLocalPort));
+    assert_eq!(
+        world.send(LAN, &new.bytes()).verdict,
+        Verdict::Drop(DropReason::NoLocalPort)
+    );
     world.assert_conserved();
 }

@@ -30,7 +30,10 @@ fn dr_world() -> World {
 }
 
 fn moved(world: &World, before: &BTreeMap<String, u64>, expected: &[(&str, i64)]) {
-    let expected: BTreeMap<String, i64> = expected.iter().map(|(name, by)| ((*name).to_owned(), *by)).collect();
+    let expected: BTreeMap<String, i64> = expected
+        .iter()
+        .map(|(name, by)| ((*name).to_owned(), *by))
+        .collect();
     assert_eq!(world.moved(before), expected);
 }
 
@@ -41,7 +44,10 @@ fn direct_routing_changes_macs_and_hop_limit_only() {
     let before = world.counters();
     let out = world.send(LAN, &syn.bytes());
     assert_eq!(out.verdict, Verdict::Tx(LAN));
-    assert_eq!(out.frame, syn.clone().hop().macs(mac_of(ip("192.0.2.11")), LAN_MAC).bytes());
+    assert_eq!(
+        out.frame,
+        syn.clone().hop().macs(mac_of(ip("192.0.2.11")), LAN_MAC).bytes()
+    );
     moved(
         &world,
         &before,
@@ -57,13 +63,21 @@ fn direct_routing_changes_macs_and_hop_limit_only() {
     );
     // The flow stays where it is; the next one goes to the next server.
     for payload in 0..10 {
-        let data = Frame::tcp(CLIENT, WEB, ACK).payload(payload).with(|f| f.tos = 0xb9);
+        let data = Frame::tcp(CLIENT, WEB, ACK)
+            .payload(payload)
+            .with(|f| f.tos = 0xb9);
         let out = world.send(LAN, &data.bytes());
-        assert_eq!(out.frame, data.hop().macs(mac_of(ip("192.0.2.11")), LAN_MAC).bytes());
+        assert_eq!(
+            out.frame,
+            data.hop().macs(mac_of(ip("192.0.2.11")), LAN_MAC).bytes()
+        );
     }
     let other = Frame::tcp("203.0.113.7:40001", WEB, SYN);
     let out = world.send(LAN, &other.bytes());
-    assert_eq!(out.frame, other.hop().macs(mac_of(ip("192.0.2.12")), LAN_MAC).bytes());
+    assert_eq!(
+        out.frame,
+        other.hop().macs(mac_of(ip("192.0.2.12")), LAN_MAC).bytes()
+    );
     world.assert_conserved();
 }
 
@@ -93,7 +107,10 @@ fn options_extension_headers_and_padding_pass_unchanged() {
     for words in 1..=10 {
         let sent = Frame::tcp(CLIENT, WEB, SYN).with(|f| f.ip_options = vec![1; words * 4]);
         let out = world.send(LAN, &sent.bytes());
-        assert_eq!(out.frame, sent.hop().macs(mac_of(ip("192.0.2.11")), LAN_MAC).bytes());
+        assert_eq!(
+            out.frame,
+            sent.hop().macs(mac_of(ip("192.0.2.11")), LAN_MAC).bytes()
+        );
     }
     let sent = Frame::udp(CLIENT, "192.0.2.100:53").payload(2);
     let mut padded = sent.bytes();
@@ -119,29 +136,55 @@ fn options_extension_headers_and_padding_pass_unchanged() {
 
 #[test]
 fn tags_are_put_on_taken_off_and_changed() {
-    let mut world = World::new(Setup { back_vlan: Some(30), ..Setup::default() });
+    let mut world = World::new(Setup {
+        back_vlan: Some(30),
+        ..Setup::default()
+    });
     let mut web = service(Protocol::Tcp, "192.0.2.100", 80);
-    world.commit(&with_backends(&web, &[("198.51.100.11", 80)], Forward::Dr)).unwrap();
+    world
+        .commit(&with_backends(&web, &[("198.51.100.11", 80)], Forward::Dr))
+        .unwrap();
     let untagged = Frame::tcp(CLIENT, WEB, SYN);
     let arrived = |frame: &Frame| {
-        frame.clone().hop().macs(mac_of(ip("198.51.100.11")), BACK_MAC).with(|f| f.vlan = Some(30))
+        frame
+            .clone()
+            .hop()
+            .macs(mac_of(ip("198.51.100.11")), BACK_MAC)
+            .with(|f| f.vlan = Some(30))
     };
     let out = world.send(LAN, &untagged.bytes());
-    assert_eq!((out.verdict, out.frame), (Verdict::Tx(BACK), arrived(&untagged).bytes()));
+    assert_eq!(
+        (out.verdict, out.frame),
+        (Verdict::Tx(BACK), arrived(&untagged).bytes())
+    );
     // A service in a VLAN of its own: only that tag is taken, and replaced.
     web.vlan = VlanId::new(7);
     world.commit(&[Command::UpsertService(web)]).unwrap();
     let tagged = Frame::tcp("203.0.113.7:40009", WEB, SYN).with(|f| f.vlan = Some(7));
     let out = world.send(LAN, &tagged.bytes());
-    assert_eq!((out.verdict, out.frame), (Verdict::Tx(BACK), arrived(&tagged).bytes()));
+    assert_eq!(
+        (out.verdict, out.frame),
+        (Verdict::Tx(BACK), arrived(&tagged).bytes())
+    );
     let wrong = Frame::tcp("203.0.113.7:40010", WEB, SYN).with(|f| f.vlan = Some(8));
-    assert_eq!(world.send(LAN, &wrong.bytes()).verdict, Verdict::Drop(DropReason::OtherVlan));
+    assert_eq!(
+        world.send(LAN, &wrong.bytes()).verdict,
+        Verdict::Drop(DropReason::OtherVlan)
+    );
     // A server on an untagged port: the tag comes off.
     let mut plain = dr_world();
     let web = service(Protocol::Tcp, "192.0.2.100", 80);
-    plain.commit(&[Command::UpsertService(weir_rings::message::Service { vlan: VlanId::new(7), ..web })]).unwrap();
+    plain
+        .commit(&[Command::UpsertService(weir_rings::message::Service {
+            vlan: VlanId::new(7),
+            ..web
+        })])
+        .unwrap();
     let out = plain.send(LAN, &tagged.bytes());
-    let expected = tagged.hop().macs(mac_of(ip("192.0.2.11")), LAN_MAC).with(|f| f.vlan = None);
+    let expected = tagged
+        .hop()
+        .macs(mac_of(ip("192.0.2.11")), LAN_MAC)
+        .with(|f| f.vlan = None);
     assert_eq!(out.frame, expected.bytes());
 }
 
@@ -165,38 +208,102 @@ fn drops_and_punts_have_their_names() {
     let cases: Vec<(&str, Vec<u8>, Verdict)> = vec![
         ("empty", vec![], Drop(DropReason::Truncated)),
         ("runt", vec![0; 13], Drop(DropReason::Truncated)),
-        ("cut in IP", flip(0, 2)[..30].to_vec(), Drop(DropReason::Truncated)),
-        ("cut in TCP", flip(0, 2)[..50].to_vec(), Drop(DropReason::Truncated)),
+        (
+            "cut in IP",
+            flip(0, 2)[..30].to_vec(),
+            Drop(DropReason::Truncated),
+        ),
+        (
+            "cut in TCP",
+            flip(0, 2)[..50].to_vec(),
+            Drop(DropReason::Truncated),
+        ),
         ("version", flip(14, 0x55), Drop(DropReason::BadIpHeader)),
         ("header length", flip(14, 0x44), Drop(DropReason::BadIpHeader)),
-        ("total length below header", flip(17, 10), Drop(DropReason::BadIpHeader)),
-        ("total length beyond frame", flip(17, 200), Drop(DropReason::Truncated)),
+        (
+            "total length below header",
+            flip(17, 10),
+            Drop(DropReason::BadIpHeader),
+        ),
+        (
+            "total length beyond frame",
+            flip(17, 200),
+            Drop(DropReason::Truncated),
+        ),
         ("data offset", flip(46, 0x40), Drop(DropReason::BadTransport)),
-        ("data offset beyond", flip(46, 0xf0), Drop(DropReason::BadTransport)),
+        (
+            "data offset beyond",
+            flip(46, 0xf0),
+            Drop(DropReason::BadTransport),
+        ),
         ("other station", flip(5, 0x77), Drop(DropReason::OtherMac)),
         ("group", flip(0, 0x01), Punt(PuntReason::Multicast)),
-        ("LLDP", { let mut b = flip(12, 0x88); b[13] = 0xcc; b }, Punt(PuntReason::OtherEthertype)),
+        (
+            "LLDP",
+            {
+                let mut b = flip(12, 0x88);
+                b[13] = 0xcc;
+                b
+            },
+            Punt(PuntReason::OtherEthertype),
+        ),
         ("first fragment", flip(20, 0x20), Drop(DropReason::Fragment)),
         ("later fragment", flip(21, 0x08), Drop(DropReason::Fragment)),
         ("other protocol", flip(23, 132), Drop(DropReason::OtherProtocol)),
         ("no SYN", tcp(WEB, ACK), Drop(DropReason::NoFlow)),
         ("RST", tcp(WEB, SYN | RST), Drop(DropReason::NoFlow)),
-        ("no such port", tcp("192.0.2.100:8080", SYN), Drop(DropReason::NoService)),
-        ("no server", tcp("192.0.2.100:81", SYN), Drop(DropReason::NoServer)),
-        ("held elsewhere", tcp("192.0.2.101:80", SYN), Drop(DropReason::VipNotOwned)),
+        (
+            "no such port",
+            tcp("192.0.2.100:8080", SYN),
+            Drop(DropReason::NoService),
+        ),
+        (
+            "no server",
+            tcp("192.0.2.100:81", SYN),
+            Drop(DropReason::NoServer),
+        ),
+        (
+            "held elsewhere",
+            tcp("192.0.2.101:80", SYN),
+            Drop(DropReason::VipNotOwned),
+        ),
         ("own address", tcp("192.0.2.2:22", SYN), Punt(PuntReason::Host)),
         ("transit", tcp("203.0.113.99:80", SYN), Drop(DropReason::NotOurs)),
-        ("from a group", Frame::tcp("224.0.0.1:1", WEB, SYN).bytes(), Drop(DropReason::BadSource)),
-        ("from ourselves", Frame::tcp("192.0.2.100:1", WEB, SYN).bytes(), Drop(DropReason::BadSource)),
-        ("unreachable about nothing", icmp(LAN_MAC, ip("203.0.113.1"), ip("192.0.2.100"), 64, 3, 1, [0; 4], &[0; 8]),
-            Drop(DropReason::IcmpNoFlow)),
+        (
+            "from a group",
+            Frame::tcp("224.0.0.1:1", WEB, SYN).bytes(),
+            Drop(DropReason::BadSource),
+        ),
+        (
+            "from ourselves",
+            Frame::tcp("192.0.2.100:1", WEB, SYN).bytes(),
+            Drop(DropReason::BadSource),
+        ),
+        (
+            "unreachable about nothing",
+            icmp(
+                LAN_MAC,
+                ip("203.0.113.1"),
+                ip("192.0.2.100"),
+                64,
+                3,
+                1,
+                [0; 4],
+                &[0; 8],
+            ),
+            Drop(DropReason::IcmpNoFlow),
+        ),
     ];
     for (name, bytes, expected) in cases {
         let before = world.counters();
         let out = world.send_packet(0, LAN, weir_dataplane::FrameBuf::new(&bytes));
         assert_eq!(out.verdict, expected, "{name}");
         assert_eq!(out.frame, bytes, "{name}: what is not forwarded stays as it was");
-        let kind = if matches!(expected, Drop(_)) { "dropped" } else { "punted" };
+        let kind = if matches!(expected, Drop(_)) {
+            "dropped"
+        } else {
+            "punted"
+        };
         moved(&world, &before, &[("rx", 1), (kind, 1), (expected.name(), 1)]);
     }
     world.assert_conserved();
@@ -205,10 +312,21 @@ fn drops_and_punts_have_their_names() {
 #[test]
 fn the_hop_limit_ends_here_with_an_answer() {
     let mut world = dr_world();
-    let sent = Frame::udp(CLIENT, "192.0.2.100:53").payload(20).with(|f| f.ttl = 1);
+    let sent = Frame::udp(CLIENT, "192.0.2.100:53")
+        .payload(20)
+        .with(|f| f.ttl = 1);
     let out = world.send(LAN, &sent.bytes());
     assert_eq!(out.verdict, Verdict::Tx(LAN));
-    let mut expected = icmp(CLIENT_MAC, ip("192.0.2.100"), ip("203.0.113.7"), 64, 11, 0, [0; 4], &sent.ip());
+    let mut expected = icmp(
+        CLIENT_MAC,
+        ip("192.0.2.100"),
+        ip("203.0.113.7"),
+        64,
+        11,
+        0,
+        [0; 4],
+        &sent.ip(),
+    );
     expected[6..12].copy_from_slice(&LAN_MAC);
     expected[20] = 0;
     expected[24..26].copy_from_slice(&out.frame[24..26]);
@@ -239,19 +357,41 @@ fn arp_is_answered_for_what_we_hold() {
         expected.extend([192, 0, 2, 50]);
         assert_eq!((out.verdict, out.frame), (Verdict::Tx(LAN), expected));
     }
-    assert_eq!(world.send(LAN, &request("192.0.2.77", "192.0.2.50")).verdict, Verdict::Drop(DropReason::ArpNotOurs));
-    assert_eq!(world.send(LAN, &request("192.0.2.50", "192.0.2.50")).verdict, Verdict::Punt(PuntReason::Neighbor));
+    assert_eq!(
+        world.send(LAN, &request("192.0.2.77", "192.0.2.50")).verdict,
+        Verdict::Drop(DropReason::ArpNotOurs)
+    );
+    assert_eq!(
+        world.send(LAN, &request("192.0.2.50", "192.0.2.50")).verdict,
+        Verdict::Punt(PuntReason::Neighbor)
+    );
     assert_eq!(
         world.send(LAN, &request("192.0.2.100", "192.0.2.100")).verdict,
         Verdict::Punt(PuntReason::AddressConflict)
     );
     // The port's address is held on its port only; a VIP that another node holds is not answered for.
-    assert_eq!(world.send(BACK, &request("192.0.2.2", "192.0.2.50")).verdict, Verdict::Drop(DropReason::ArpNotOurs));
-    world.commit(&[Command::UpsertVip(Vip { owned: false, ..Vip::owned(ip("192.0.2.100")) })]).unwrap();
-    assert_eq!(world.send(LAN, &request("192.0.2.100", "192.0.2.50")).verdict, Verdict::Drop(DropReason::ArpNotOurs));
+    assert_eq!(
+        world.send(BACK, &request("192.0.2.2", "192.0.2.50")).verdict,
+        Verdict::Drop(DropReason::ArpNotOurs)
+    );
+    world
+        .commit(&[Command::UpsertVip(Vip {
+            owned: false,
+            ..Vip::owned(ip("192.0.2.100"))
+        })])
+        .unwrap();
+    assert_eq!(
+        world.send(LAN, &request("192.0.2.100", "192.0.2.50")).verdict,
+        Verdict::Drop(DropReason::ArpNotOurs)
+    );
     // A virtual MAC answers, and frames to it are ours.
     let vmac = [0, 0, 0x5e, 0, 1, 51];
-    world.commit(&[Command::UpsertVip(Vip { mac: Some(vmac), ..Vip::owned(ip("192.0.2.100")) })]).unwrap();
+    world
+        .commit(&[Command::UpsertVip(Vip {
+            mac: Some(vmac),
+            ..Vip::owned(ip("192.0.2.100"))
+        })])
+        .unwrap();
     let out = world.send(LAN, &request("192.0.2.100", "192.0.2.50"));
     assert_eq!((&out.frame[6..12], &out.frame[22..28]), (&vmac[..], &vmac[..]));
     let syn = Frame::tcp(CLIENT, WEB, SYN).macs(vmac, CLIENT_MAC);
@@ -272,17 +412,54 @@ fn echo_is_answered_for_what_we_hold() {
             let request = icmp(LAN_MAC, ip(src), ip(dst), 50, kind, 0, [1, 2, 3, 4], &payload);
             let out = world.send(LAN, &request);
             let reply_kind = if kind == 8 { 0 } else { 129 };
-            let mut expected = icmp(CLIENT_MAC, ip(dst), ip(src), 64, reply_kind, 0, [1, 2, 3, 4], &payload);
+            let mut expected = icmp(
+                CLIENT_MAC,
+                ip(dst),
+                ip(src),
+                64,
+                reply_kind,
+                0,
+                [1, 2, 3, 4],
+                &payload,
+            );
             expected[6..12].copy_from_slice(&LAN_MAC);
-            assert_eq!((out.verdict, out.frame), (Verdict::Tx(LAN), expected), "{dst} {len}");
+            assert_eq!(
+                (out.verdict, out.frame),
+                (Verdict::Tx(LAN), expected),
+                "{dst} {len}"
+            );
         }
     }
-    let reply = icmp(LAN_MAC, ip("203.0.113.7"), ip("192.0.2.2"), 50, 0, 0, [1, 2, 3, 4], &[]);
+    let reply = icmp(
+        LAN_MAC,
+        ip("203.0.113.7"),
+        ip("192.0.2.2"),
+        50,
+        0,
+        0,
+        [1, 2, 3, 4],
+        &[],
+    );
     assert_eq!(world.send(LAN, &reply).verdict, Verdict::Punt(PuntReason::Host));
-    let silent = Vip { echo: false, ..Vip::owned(ip("192.0.2.100")) };
+    let silent = Vip {
+        echo: false,
+        ..Vip::owned(ip("192.0.2.100"))
+    };
     world.commit(&[Command::UpsertVip(silent)]).unwrap();
-    let request = icmp(LAN_MAC, ip("203.0.113.7"), ip("192.0.2.100"), 50, 8, 0, [1, 2, 3, 4], &[]);
-    assert_eq!(world.send(LAN, &request).verdict, Verdict::Drop(DropReason::OtherProtocol));
+    let request = icmp(
+        LAN_MAC,
+        ip("203.0.113.7"),
+        ip("192.0.2.100"),
+        50,
+        8,
+        0,
+        [1, 2, 3, 4],
+        &[],
+    );
+    assert_eq!(
+        world.send(LAN, &request).verdict,
+        Verdict::Drop(DropReason::OtherProtocol)
+    );
     world.assert_conserved();
 }
 
@@ -297,33 +474,80 @@ fn neighbour_solicitations_are_answered_for_what_we_hold() {
             payload.extend(CLIENT_MAC);
         }
         let group = [0x33, 0x33, 0xff, 0, 1, 0];
-        icmp(group, ip(src), ip("ff02::1:ff00:100"), 255, 135, 0, [0; 4], &payload)
+        icmp(
+            group,
+            ip(src),
+            ip("ff02::1:ff00:100"),
+            255,
+            135,
+            0,
+            [0; 4],
+            &payload,
+        )
     };
     let advert = |dst_mac: [u8; 6], dst: &str, flags: u8| {
-        let mut payload = "2001:db8:1::100".parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec();
+        let mut payload = "2001:db8:1::100"
+            .parse::<std::net::Ipv6Addr>()
+            .unwrap()
+            .octets()
+            .to_vec();
         payload.extend([2, 1]);
         payload.extend(LAN_MAC);
-        let mut bytes = icmp(dst_mac, ip("2001:db8:1::100"), ip(dst), 255, 136, 0, [flags, 0, 0, 0], &payload);
+        let mut bytes = icmp(
+            dst_mac,
+            ip("2001:db8:1::100"),
+            ip(dst),
+            255,
+            136,
+            0,
+            [flags, 0, 0, 0],
+            &payload,
+        );
         bytes[6..12].copy_from_slice(&LAN_MAC);
         bytes
     };
     let out = world.send(LAN, &solicit("2001:db8:1::100", "2001:db8:1::50"));
-    assert_eq!((out.verdict, out.frame), (Verdict::Tx(LAN), advert(CLIENT_MAC, "2001:db8:1::50", 0x60)));
+    assert_eq!(
+        (out.verdict, out.frame),
+        (Verdict::Tx(LAN), advert(CLIENT_MAC, "2001:db8:1::50", 0x60))
+    );
     let out = world.send(LAN, &solicit("2001:db8:1::100", "::"));
-    assert_eq!((out.verdict, out.frame), (Verdict::Tx(LAN), advert([0x33, 0x33, 0, 0, 0, 1], "ff02::1", 0x20)));
+    assert_eq!(
+        (out.verdict, out.frame),
+        (
+            Verdict::Tx(LAN),
+            advert([0x33, 0x33, 0, 0, 0, 1], "ff02::1", 0x20)
+        )
+    );
     let elsewhere = solicit("2001:db8:1::77", "2001:db8:1::50");
-    assert_eq!(world.send(LAN, &elsewhere).verdict, Verdict::Drop(DropReason::NdNotOurs));
+    assert_eq!(
+        world.send(LAN, &elsewhere).verdict,
+        Verdict::Drop(DropReason::NdNotOurs)
+    );
     let mut off_link = solicit("2001:db8:1::100", "2001:db8:1::50");
     off_link[21] = 254;
-    assert_eq!(world.send(LAN, &off_link).verdict, Verdict::Drop(DropReason::BadNd));
+    assert_eq!(
+        world.send(LAN, &off_link).verdict,
+        Verdict::Drop(DropReason::BadNd)
+    );
     let theirs = advert(LAN_MAC, "2001:db8:1::2", 0x60);
     let mut conflict = theirs.clone();
     conflict[85] ^= 1;
     let sum = u16::from_be_bytes([conflict[56], conflict[57]]);
-    let fixed = if conflict[85] & 1 == 0 { sum.wrapping_add(1) } else { sum.wrapping_sub(1) };
+    let fixed = if conflict[85] & 1 == 0 {
+        sum.wrapping_add(1)
+    } else {
+        sum.wrapping_sub(1)
+    };
     conflict[56..58].copy_from_slice(&fixed.to_be_bytes());
-    assert_eq!(world.send(LAN, &theirs).verdict, Verdict::Punt(PuntReason::Neighbor));
-    assert_eq!(world.send(LAN, &conflict).verdict, Verdict::Punt(PuntReason::AddressConflict));
+    assert_eq!(
+        world.send(LAN, &theirs).verdict,
+        Verdict::Punt(PuntReason::Neighbor)
+    );
+    assert_eq!(
+        world.send(LAN, &conflict).verdict,
+        Verdict::Punt(PuntReason::AddressConflict)
+    );
     world.assert_conserved();
 }
 
@@ -346,7 +570,9 @@ fn refusals_are_said_where_the_service_wants_it() {
     for (src, dst) in [(CLIENT, "192.0.2.100:90"), (CLIENT6, "[2001:db8:1::100]:90")] {
         let syn = Frame::tcp(src, dst, SYN).with(|f| f.mss = Some(1460));
         let out = world.send(LAN, &syn.bytes());
-        let reset = Frame::tcp(dst, src, RST | ACK).macs(CLIENT_MAC, LAN_MAC).with(|f| (f.seq, f.ack) = (0, 1001));
+        let reset = Frame::tcp(dst, src, RST | ACK)
+            .macs(CLIENT_MAC, LAN_MAC)
+            .with(|f| (f.seq, f.ack) = (0, 1001));
         let mut expected = reset.bytes();
         let window = expected.len() - 6;
         // The builder writes a window of 4096; ours is 0.
@@ -369,9 +595,14 @@ fn refusals_are_said_where_the_service_wants_it() {
     }
     // Never a reset in answer to a reset, and no more answers than the rate allows.
     let rst = Frame::tcp(CLIENT, "192.0.2.100:90", RST);
-    assert_eq!(world.send(LAN, &rst.bytes()).verdict, Verdict::Drop(DropReason::NoFlow));
+    assert_eq!(
+        world.send(LAN, &rst.bytes()).verdict,
+        Verdict::Drop(DropReason::NoFlow)
+    );
     let syn = Frame::tcp(CLIENT, "192.0.2.100:90", SYN).bytes();
-    let limited = (0..200).filter(|_| world.send(LAN, &syn).verdict == Verdict::Drop(DropReason::AnswerLimited)).count();
+    let limited = (0..200)
+        .filter(|_| world.send(LAN, &syn).verdict == Verdict::Drop(DropReason::AnswerLimited))
+        .count();
     assert!((90..110).contains(&limited), "{limited}");
     world.assert_conserved();
 }
@@ -381,10 +612,15 @@ fn a_server_without_a_mac_waits_unchanged() {
     let mut world = World::new(Setup::default());
     world.silent.push(ip("192.0.2.11"));
     let web = service(Protocol::Tcp, "192.0.2.100", 80);
-    world.commit(&with_backends(&web, &[("192.0.2.11", 80)], Forward::Dr)).unwrap();
+    world
+        .commit(&with_backends(&web, &[("192.0.2.11", 80)], Forward::Dr))
+        .unwrap();
     let syn = Frame::tcp(CLIENT, WEB, SYN).bytes();
     let out = world.send(LAN, &syn);
-    assert_eq!((out.verdict, &out.frame), (Verdict::Punt(PuntReason::NeighborWanted), &syn));
+    assert_eq!(
+        (out.verdict, &out.frame),
+        (Verdict::Punt(PuntReason::NeighborWanted), &syn)
+    );
     world.assert_conserved();
 }
 
@@ -402,16 +638,25 @@ fn idle_flows_expire_by_state() {
     world.send(LAN, &fin(3));
     let states = |world: &World| {
         let mut flows = Vec::new();
-        world.paths[0].flows_from(world.now, &mut 0, u32::MAX, |flow| flows.push((flow.client_port, flow.state)));
+        world.paths[0].flows_from(world.now, &mut 0, u32::MAX, |flow| {
+            flows.push((flow.client_port, flow.state))
+        });
         flows.sort_unstable();
         flows
     };
-    assert_eq!(states(&world), [(1, "SYN_RECV"), (2, "ESTABLISHED"), (3, "FIN_WAIT")]);
+    assert_eq!(
+        states(&world),
+        [(1, "SYN_RECV"), (2, "ESTABLISHED"), (3, "FIN_WAIT")]
+    );
     world.advance(Duration::from_secs(61));
     assert_eq!(states(&world), [(2, "ESTABLISHED"), (3, "FIN_WAIT")]);
     world.advance(Duration::from_secs(60));
     assert_eq!(states(&world), [(2, "ESTABLISHED")]);
     world.advance(Duration::from_secs(780));
     assert_eq!(states(&world), []);
-    assert!(!world.counters().keys().any(|name| name.ends_with("active")), "{:?}", world.counters());
+    assert!(
+        !world.counters().keys().any(|name| name.ends_with("active")),
+        "{:?}",
+        world.counters()
+    );
 }

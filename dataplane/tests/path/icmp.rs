@@ -35,13 +35,20 @@ const CASES: [Case; 2] = [
 
 fn world(forward: Forward) -> World {
     let mut world = World::new(Setup::default());
-    let mut commands = vec![local("198.51.100.200", 1024, 65535), local("2001:db8:2::200", 1024, 65535)];
+    let mut commands = vec![
+        local("198.51.100.200", 1024, 65535),
+        local("2001:db8:2::200", 1024, 65535),
+    ];
     for case in &CASES {
         let virt: std::net::SocketAddr = case.virt.parse().unwrap();
         let server: std::net::SocketAddr = case.server.parse().unwrap();
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             let service = service(protocol, &virt.ip().to_string(), 80);
-            commands.extend(with_backends(&service, &[(&server.ip().to_string(), 8080)], forward));
+            commands.extend(with_backends(
+                &service,
+                &[(&server.ip().to_string(), 8080)],
+                forward,
+            ));
         }
     }
     world.commit(&commands).unwrap();
@@ -49,7 +56,11 @@ fn world(forward: Forward) -> World {
 }
 
 fn too_big(v6: bool) -> (u8, u8, [u8; 4]) {
-    if v6 { (2, 0, 1400u32.to_be_bytes()) } else { (3, 4, [0, 0, 0x05, 0x78]) }
+    if v6 {
+        (2, 0, 1400u32.to_be_bytes())
+    } else {
+        (3, 4, [0, 0, 0x05, 0x78])
+    }
 }
 
 fn header_len(v6: bool) -> usize {
@@ -82,12 +93,24 @@ fn arrived(mut frame: Vec<u8>, dst: [u8; 6], src: [u8; 6], v6: bool) -> Vec<u8> 
 
 #[test]
 fn errors_about_replies_go_to_the_server() {
-    for (forward, l4_len) in [(Forward::Dr, 8), (Forward::Nat, 8), (Forward::Nat, 20), (Forward::FullNat, 8), (Forward::FullNat, 20)] {
+    for (forward, l4_len) in [
+        (Forward::Dr, 8),
+        (Forward::Nat, 8),
+        (Forward::Nat, 20),
+        (Forward::FullNat, 8),
+        (Forward::FullNat, 20),
+    ] {
         let mut world = world(forward);
         for case in &CASES {
             let v6 = case.client.contains('[');
             for udp in [false, true] {
-                let make = |src: &str, dst: &str| if udp { Frame::udp(src, dst).payload(12) } else { Frame::tcp(src, dst, SYN) };
+                let make = |src: &str, dst: &str| {
+                    if udp {
+                        Frame::udp(src, dst).payload(12)
+                    } else {
+                        Frame::tcp(src, dst, SYN)
+                    }
+                };
                 let out = world.send(LAN, &make(case.client, case.virt).bytes());
                 let at = 14 + header_len(v6);
                 let source_port = u16::from_be_bytes([out.frame[at], out.frame[at + 1]]);
@@ -118,12 +141,23 @@ fn errors_about_replies_go_to_the_server() {
 
 #[test]
 fn errors_about_requests_go_to_the_client() {
-    for (forward, l4_len) in [(Forward::Nat, 8), (Forward::Nat, 20), (Forward::FullNat, 8), (Forward::FullNat, 20)] {
+    for (forward, l4_len) in [
+        (Forward::Nat, 8),
+        (Forward::Nat, 20),
+        (Forward::FullNat, 8),
+        (Forward::FullNat, 20),
+    ] {
         let mut world = world(forward);
         for case in &CASES {
             let v6 = case.client.contains('[');
             for (udp, from_server) in [(false, false), (false, true), (true, false), (true, true)] {
-                let make = |src: &str, dst: &str| if udp { Frame::udp(src, dst).payload(12) } else { Frame::tcp(src, dst, SYN) };
+                let make = |src: &str, dst: &str| {
+                    if udp {
+                        Frame::udp(src, dst).payload(12)
+                    } else {
+                        Frame::tcp(src, dst, SYN)
+                    }
+                };
                 let out = world.send(LAN, &make(case.client, case.virt).bytes());
                 let at = 14 + header_len(v6);
                 let source_port = u16::from_be_bytes([out.frame[at], out.frame[at + 1]]);
@@ -136,11 +170,19 @@ fn errors_about_requests_go_to_the_client() {
                     client
                 };
                 let quoted = make(&near.to_string(), case.server);
-                let from = if from_server { server.ip().to_string() } else { case.inner.to_owned() };
+                let from = if from_server {
+                    server.ip().to_string()
+                } else {
+                    case.inner.to_owned()
+                };
                 let mut error = error_about(&quoted, &from, near.ip(), l4_len);
                 error[..6].copy_from_slice(&BACK_MAC);
                 let out = world.send(BACK, &error);
-                let from = if from_server { virt.ip().to_string() } else { case.inner.to_owned() };
+                let from = if from_server {
+                    virt.ip().to_string()
+                } else {
+                    case.inner.to_owned()
+                };
                 let expected = error_about(&make(case.client, case.virt), &from, client.ip(), l4_len);
                 let gateway = ip(if v6 { "2001:db8:1::1" } else { "192.0.2.1" });
                 let expected = arrived(expected, mac_of(gateway), LAN_MAC, v6);
@@ -159,7 +201,10 @@ fn assert_same_error(frame: &[u8], expected: &[u8], v6: bool, udp: bool, l4_len:
     let quoted_l4 = 14 + header_len(v6) + 8 + header_len(v6);
     for (at, (got, want)) in frame.iter().zip(expected).enumerate() {
         let summed = (icmp_sum..icmp_sum + 2).contains(&at);
-        assert!(got == want || summed, "byte {at}: {got:02x} is not {want:02x}; udp {udp}, {l4_len} quoted bytes, from {quoted_l4}");
+        assert!(
+            got == want || summed,
+            "byte {at}: {got:02x} is not {want:02x}; udp {udp}, {l4_len} quoted bytes, from {quoted_l4}"
+        );
     }
 }
 
@@ -168,9 +213,17 @@ fn errors_enter_the_tunnel() {
     let mut world = world(Forward::Tunnel(Tunnel::Ipip));
     let case = &CASES[0];
     world.send(LAN, &Frame::tcp(case.client, case.virt, SYN).bytes());
-    let error = error_about(&Frame::tcp(case.virt, case.client, SYN), case.router, ip("192.0.2.100"), 8);
+    let error = error_about(
+        &Frame::tcp(case.virt, case.client, SYN),
+        case.router,
+        ip("192.0.2.100"),
+        8,
+    );
     let out = world.send(LAN, &error);
     assert_eq!(out.verdict, Verdict::Tx(BACK));
-    assert_eq!(out.frame[..14], link(mac_of(ip("198.51.100.11")), BACK_MAC, None, false));
+    assert_eq!(
+        out.frame[..14],
+        link(mac_of(ip("198.51.100.11")), BACK_MAC, None, false)
+    );
     assert_eq!(out.frame[34..], arrived(error, [0; 6], [0; 6], false)[14..]);
 }

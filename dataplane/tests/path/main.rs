@@ -1,5 +1,7 @@
 //! The packet path as a whole: frames in, frames out, counters.
 
+#![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
 mod change;
 mod explain;
 mod fullnat;

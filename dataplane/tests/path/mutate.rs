@@ -5,7 +5,9 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngCore, SeedableRng};
 use weir_dataplane::{FrameBuf, Packet, Verdict};
 use weir_proto::time::Duration;
-use weir_rings::message::{Command, Forward, MssClamp, NoServerReply, Persistence, Protocol, Tunnel, TunnelChecksum};
+use weir_rings::message::{
+    Command, Forward, MssClamp, NoServerReply, Persistence, Protocol, Tunnel, TunnelChecksum,
+};
 
 use crate::support::frame::{ACK, FIN, Frame, RST, SYN, icmp};
 use crate::support::*;
@@ -15,19 +17,34 @@ const BURST: usize = 32;
 
 fn busy_world() -> World {
     let mut world = World::new(Setup::default());
-    let mut commands = vec![local("198.51.100.200", 1024, 65535), local("2001:db8:2::200", 1024, 65535)];
+    let mut commands = vec![
+        local("198.51.100.200", 1024, 65535),
+        local("2001:db8:2::200", 1024, 65535),
+    ];
     let forwards = [
         Forward::Dr,
         Forward::Nat,
         Forward::FullNat,
         Forward::Tunnel(Tunnel::Ipip),
-        Forward::Tunnel(Tunnel::Gre { checksum: TunnelChecksum::Full }),
-        Forward::Tunnel(Tunnel::Gue { port: 6080, checksum: TunnelChecksum::Full }),
-        Forward::Tunnel(Tunnel::Vxlan { port: 4789, vni: 7, inner_mac: [2, 0, 0, 0, 0, 7] }),
+        Forward::Tunnel(Tunnel::Gre {
+            checksum: TunnelChecksum::Full,
+        }),
+        Forward::Tunnel(Tunnel::Gue {
+            port: 6080,
+            checksum: TunnelChecksum::Full,
+        }),
+        Forward::Tunnel(Tunnel::Vxlan {
+            port: 4789,
+            vni: 7,
+            inner_mac: [2, 0, 0, 0, 0, 7],
+        }),
     ];
     for (address, servers) in [
         ("192.0.2.100", [("198.51.100.11", 80), ("198.51.100.12", 80)]),
-        ("2001:db8:1::100", [("2001:db8:2::11", 80), ("2001:db8:2::12", 80)]),
+        (
+            "2001:db8:1::100",
+            [("2001:db8:2::11", 80), ("2001:db8:2::12", 80)],
+        ),
     ] {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             for (port, forward) in (80..).zip(forwards) {
@@ -36,7 +53,10 @@ fn busy_world() -> World {
                 service.policy.sloppy_tcp = port % 2 == 0;
                 if port == 81 {
                     let prefix_len = if address.contains(':') { 64 } else { 24 };
-                    service.persistence = Some(Persistence { timeout_s: 60, prefix_len });
+                    service.persistence = Some(Persistence {
+                        timeout_s: 60,
+                        prefix_len,
+                    });
                 }
                 commands.extend(with_backends(&service, &servers, forward));
             }
@@ -53,32 +73,88 @@ fn busy_world() -> World {
 fn seeds() -> Vec<(weir_dataplane::PortId, Vec<u8>)> {
     let mut all = Vec::new();
     for (client, vip, server, back) in [
-        ("203.0.113.7:4000", "192.0.2.100", "198.51.100.11:80", "203.0.113.7:4000"),
-        ("[2001:db8:9::7]:4000", "[2001:db8:1::100]", "[2001:db8:2::11]:80", "[2001:db8:9::7]:4000"),
+        (
+            "203.0.113.7:4000",
+            "192.0.2.100",
+            "198.51.100.11:80",
+            "203.0.113.7:4000",
+        ),
+        (
+            "[2001:db8:9::7]:4000",
+            "[2001:db8:1::100]",
+            "[2001:db8:2::11]:80",
+            "[2001:db8:9::7]:4000",
+        ),
     ] {
         for port in (80..87).chain([90, 99]) {
             let virt = format!("{vip}:{port}");
             for flags in [SYN, ACK, FIN | ACK, RST] {
-                all.push((LAN, Frame::tcp(client, &virt, flags).payload(11).with(|f| f.mss = Some(1460)).bytes()));
+                all.push((
+                    LAN,
+                    Frame::tcp(client, &virt, flags)
+                        .payload(11)
+                        .with(|f| f.mss = Some(1460))
+                        .bytes(),
+                ));
             }
             all.push((LAN, Frame::udp(client, &virt).payload(33).bytes()));
             let quoted = Frame::tcp(&virt, client, SYN);
             let (kind, code) = if vip.contains('[') { (2, 0) } else { (3, 4) };
-            all.push((LAN, icmp(LAN_MAC, quoted.dst.ip(), quoted.src.ip(), 60, kind, code, [0, 0, 5, 0], &quoted.ip())));
+            all.push((
+                LAN,
+                icmp(
+                    LAN_MAC,
+                    quoted.dst.ip(),
+                    quoted.src.ip(),
+                    60,
+                    kind,
+                    code,
+                    [0, 0, 5, 0],
+                    &quoted.ip(),
+                ),
+            ));
         }
-        all.push((BACK, Frame::tcp(server, back, SYN | ACK).macs(BACK_MAC, CLIENT_MAC).bytes()));
+        all.push((
+            BACK,
+            Frame::tcp(server, back, SYN | ACK)
+                .macs(BACK_MAC, CLIENT_MAC)
+                .bytes(),
+        ));
         let echo = if vip.contains('[') { 128 } else { 8 };
-        let (from, to) = (client.parse::<std::net::SocketAddr>().unwrap().ip(), Frame::udp(client, &format!("{vip}:1")).dst.ip());
+        let (from, to) = (
+            client.parse::<std::net::SocketAddr>().unwrap().ip(),
+            Frame::udp(client, &format!("{vip}:1")).dst.ip(),
+        );
         all.push((LAN, icmp(LAN_MAC, from, to, 60, echo, 0, [1; 4], b"abcdefgh")));
     }
     let target: std::net::Ipv6Addr = "2001:db8:1::100".parse().unwrap();
     let mut solicit = target.octets().to_vec();
     solicit.extend([1, 1, 2, 0, 0, 0, 9, 9]);
-    all.push((LAN, icmp([0x33, 0x33, 0xff, 0, 1, 0], ip("2001:db8:1::50"), ip("ff02::1:ff00:100"), 255, 135, 0, [0; 4], &solicit)));
+    all.push((
+        LAN,
+        icmp(
+            [0x33, 0x33, 0xff, 0, 1, 0],
+            ip("2001:db8:1::50"),
+            ip("ff02::1:ff00:100"),
+            255,
+            135,
+            0,
+            [0; 4],
+            &solicit,
+        ),
+    ));
     let mut arp = vec![0xff; 6];
-    arp.extend([2, 0, 0, 0, 9, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 9, 9, 192, 0, 2, 50, 0, 0, 0, 0, 0, 0, 192, 0, 2, 100]);
+    arp.extend([
+        2, 0, 0, 0, 9, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 9, 9, 192, 0, 2, 50, 0, 0, 0, 0, 0, 0,
+        192, 0, 2, 100,
+    ]);
     all.push((LAN, arp));
-    all.push((LAN, Frame::tcp("203.0.113.7:1", "192.0.2.100:80", SYN).with(|f| f.vlan = Some(3)).bytes()));
+    all.push((
+        LAN,
+        Frame::tcp("203.0.113.7:1", "192.0.2.100:80", SYN)
+            .with(|f| f.vlan = Some(3))
+            .bytes(),
+    ));
     all
 }
 
@@ -136,26 +212,48 @@ fn a_million_damaged_frames() {
         for (packet, verdict) in packets.iter().zip(verdicts) {
             match verdict {
                 Verdict::Tx(out) => {
-                    assert!(packet.data().len() >= 34 || packet.segments() > 1, "{:02x?}", packet.data());
+                    assert!(
+                        packet.data().len() >= 34 || packet.segments() > 1,
+                        "{:02x?}",
+                        packet.data()
+                    );
                     world.paths[0].count_tx(out, 1, packet.total_len() as u64);
                 }
                 Verdict::Punt(reason) => world.paths[0].count_punted(port, reason),
-                Verdict::Drop(reason) => assert_ne!(reason, weir_dataplane::DropReason::WorkerGone, "a verdict was forgotten"),
+                Verdict::Drop(reason) => assert_ne!(
+                    reason,
+                    weir_dataplane::DropReason::WorkerGone,
+                    "a verdict was forgotten"
+                ),
                 Verdict::Steer(_) => panic!("there is one worker"),
             }
         }
         if burst % 1000 == 0 {
             world.assert_conserved();
             world.advance(Duration::from_millis(500));
-            assert!(matches!(world.send(LAN, &good).verdict, Verdict::Tx(_)), "seed {seed}, burst {burst}");
+            assert!(
+                matches!(world.send(LAN, &good).verdict, Verdict::Tx(_)),
+                "seed {seed}, burst {burst}"
+            );
         }
     }
     world.assert_conserved();
     let counters = world.counters();
-    let named = counters.keys().filter(|name| weir_dataplane::DropReason::ALL.iter().any(|reason| reason.name() == name.as_str())).count();
+    let named = counters
+        .keys()
+        .filter(|name| {
+            weir_dataplane::DropReason::ALL
+                .iter()
+                .any(|reason| reason.name() == name.as_str())
+        })
+        .count();
     assert!(named >= 12, "the mutations reach many reasons: {counters:?}");
     world.advance(Duration::from_secs(4_000));
     world.advance(Duration::from_secs(4_000));
-    let left: Vec<_> = world.counters().into_iter().filter(|(name, _)| name == "flows" || name.ends_with("active")).collect();
+    let left: Vec<_> = world
+        .counters()
+        .into_iter()
+        .filter(|(name, _)| name == "flows" || name.ends_with("active"))
+        .collect();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -11,7 +11,11 @@ fn nat_world(server: &str, server6: &str) -> World {
     let mut commands = Vec::new();
     for (address, server) in [("192.0.2.100", server), ("2001:db8:1::100", server6)] {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            commands.extend(with_backends(&service(protocol, address, 80), &[(server, 8080)], Forward::Nat));
+            commands.extend(with_backends(
+                &service(protocol, address, 80),
+                &[(server, 8080)],
+                Forward::Nat,
+            ));
         }
     }
     world.commit(&commands).unwrap();
@@ -21,7 +25,11 @@ fn nat_world(server: &str, server6: &str) -> World {
 /// (client, virtual, server) of both families.
 const TWO_ARM: [(&str, &str, &str); 2] = [
     ("203.0.113.7:40000", "192.0.2.100:80", "198.51.100.11:8080"),
-    ("[2001:db8:9::7]:40000", "[2001:db8:1::100]:80", "[2001:db8:2::11]:8080"),
+    (
+        "[2001:db8:9::7]:40000",
+        "[2001:db8:1::100]:80",
+        "[2001:db8:2::11]:8080",
+    ),
 ];
 
 #[test]
@@ -29,21 +37,41 @@ fn both_directions_are_translated() {
     let mut world = nat_world("198.51.100.11", "2001:db8:2::11");
     for (client, virt, server) in TWO_ARM {
         let server_mac = mac_of(server.parse::<std::net::SocketAddr>().unwrap().ip());
-        let gateway_mac = mac_of(ip(if client.contains('[') { "2001:db8:1::1" } else { "192.0.2.1" }));
+        let gateway_mac = mac_of(ip(if client.contains('[') {
+            "2001:db8:1::1"
+        } else {
+            "192.0.2.1"
+        }));
         for transport in [Transport::Tcp(SYN), Transport::Udp, Transport::UdpUnsummed] {
             if transport == Transport::UdpUnsummed && client.contains('[') {
                 continue;
             }
             for payload in 0..10 {
                 let shape = |frame: Frame| frame.payload(payload).with(|f| f.transport = transport);
-                let sent = shape(Frame::tcp(client, virt, SYN)).with(|f| f.ip_options = options(client, payload));
+                let sent =
+                    shape(Frame::tcp(client, virt, SYN)).with(|f| f.ip_options = options(client, payload));
                 let out = world.send(LAN, &sent.bytes());
-                let expected = sent.clone().hop().macs(server_mac, BACK_MAC).with(|f| f.dst = server.parse().unwrap());
-                assert_eq!((out.verdict, out.frame), (Verdict::Tx(BACK), expected.bytes()), "{transport:?} {payload}");
+                let expected = sent
+                    .clone()
+                    .hop()
+                    .macs(server_mac, BACK_MAC)
+                    .with(|f| f.dst = server.parse().unwrap());
+                assert_eq!(
+                    (out.verdict, out.frame),
+                    (Verdict::Tx(BACK), expected.bytes()),
+                    "{transport:?} {payload}"
+                );
                 let reply = shape(Frame::tcp(server, client, SYN)).macs(BACK_MAC, server_mac);
                 let out = world.send(BACK, &reply.bytes());
-                let expected = reply.hop().macs(gateway_mac, LAN_MAC).with(|f| f.src = virt.parse().unwrap());
-                assert_eq!((out.verdict, out.frame), (Verdict::Tx(LAN), expected.bytes()), "{transport:?} {payload}");
+                let expected = reply
+                    .hop()
+                    .macs(gateway_mac, LAN_MAC)
+                    .with(|f| f.src = virt.parse().unwrap());
+                assert_eq!(
+                    (out.verdict, out.frame),
+                    (Verdict::Tx(LAN), expected.bytes()),
+                    "{transport:?} {payload}"
+                );
             }
         }
     }
@@ -51,7 +79,11 @@ fn both_directions_are_translated() {
 }
 
 fn options(client: &str, payload: usize) -> Vec<u8> {
-    if client.contains('[') { Vec::new() } else { vec![1; payload * 4] }
+    if client.contains('[') {
+        Vec::new()
+    } else {
+        vec![1; payload * 4]
+    }
 }
 
 #[test]
@@ -63,9 +95,15 @@ fn one_arm_with_the_client_on_the_link() {
     // The client's MAC is asked for; until it is known its replies wait unchanged.
     let reply = Frame::tcp(server, client, SYN | ACK).macs(LAN_MAC, mac_of(ip("192.0.2.11")));
     let out = world.send(LAN, &reply.bytes());
-    assert_eq!((out.verdict, out.frame), (Verdict::Punt(PuntReason::NeighborWanted), reply.bytes()));
+    assert_eq!(
+        (out.verdict, out.frame),
+        (Verdict::Punt(PuntReason::NeighborWanted), reply.bytes())
+    );
     let out = world.send(LAN, &reply.bytes());
-    let expected = reply.hop().macs(mac_of(ip("192.0.2.50")), LAN_MAC).with(|f| f.src = virt.parse().unwrap());
+    let expected = reply
+        .hop()
+        .macs(mac_of(ip("192.0.2.50")), LAN_MAC)
+        .with(|f| f.src = virt.parse().unwrap());
     assert_eq!((out.verdict, out.frame), (Verdict::Tx(LAN), expected.bytes()));
     world.assert_conserved();
 }
@@ -91,7 +129,12 @@ fn states_follow_both_directions() {
     ];
     for (is_reply, flags, expected) in steps {
         if is_reply {
-            world.send(BACK, &Frame::tcp(server, client, flags).macs(BACK_MAC, CLIENT_MAC).bytes());
+            world.send(
+                BACK,
+                &Frame::tcp(server, client, flags)
+                    .macs(BACK_MAC, CLIENT_MAC)
+                    .bytes(),
+            );
         } else {
             world.send(LAN, &Frame::tcp(client, virt, flags).bytes());
         }
@@ -106,7 +149,10 @@ fn states_follow_both_directions() {
     assert_eq!(world.counters().get("flows_created"), Some(&2));
     world.advance(Duration::from_secs(61));
     let late = Frame::tcp(server, client, ACK).macs(BACK_MAC, CLIENT_MAC);
-    assert_eq!(world.send(BACK, &late.bytes()).verdict, Verdict::Drop(DropReason::NotOurs));
+    assert_eq!(
+        world.send(BACK, &late.bytes()).verdict,
+        Verdict::Drop(DropReason::NotOurs)
+    );
     world.assert_conserved();
 }
 
@@ -114,17 +160,25 @@ fn states_follow_both_directions() {
 fn all_ports_of_an_address_keep_the_clients_port() {
     let mut world = World::new(Setup::default());
     let all = service(Protocol::Tcp, "192.0.2.100", 0);
-    world.commit(&with_backends(&all, &[("198.51.100.11", 0)], Forward::Nat)).unwrap();
+    world
+        .commit(&with_backends(&all, &[("198.51.100.11", 0)], Forward::Nat))
+        .unwrap();
     for port in [21, 80, 65535] {
         let virt = format!("192.0.2.100:{port}");
         let server = format!("198.51.100.11:{port}");
         let sent = Frame::tcp("203.0.113.7:40000", &virt, SYN);
         let out = world.send(LAN, &sent.bytes());
-        let expected = sent.hop().macs(mac_of(ip("198.51.100.11")), BACK_MAC).with(|f| f.dst = server.parse().unwrap());
+        let expected = sent
+            .hop()
+            .macs(mac_of(ip("198.51.100.11")), BACK_MAC)
+            .with(|f| f.dst = server.parse().unwrap());
         assert_eq!(out.frame, expected.bytes());
         let reply = Frame::tcp(&server, "203.0.113.7:40000", SYN | ACK).macs(BACK_MAC, CLIENT_MAC);
         let out = world.send(BACK, &reply.bytes());
-        let expected = reply.hop().macs(mac_of(ip("192.0.2.1")), LAN_MAC).with(|f| f.src = virt.parse().unwrap());
+        let expected = reply
+            .hop()
+            .macs(mac_of(ip("192.0.2.1")), LAN_MAC)
+            .with(|f| f.src = virt.parse().unwrap());
         assert_eq!(out.frame, expected.bytes());
     }
 }
@@ -134,7 +188,9 @@ fn the_mss_is_clamped_in_both_directions() {
     let mut world = World::new(Setup::default());
     let mut web = service(Protocol::Tcp, "192.0.2.100", 80);
     web.mss_clamp = MssClamp::Fixed(1300);
-    world.commit(&with_backends(&web, &[("198.51.100.11", 80)], Forward::Nat)).unwrap();
+    world
+        .commit(&with_backends(&web, &[("198.51.100.11", 80)], Forward::Nat))
+        .unwrap();
     let syn = Frame::tcp("203.0.113.7:40000", "192.0.2.100:80", SYN).with(|f| f.mss = Some(1460));
     let out = world.send(LAN, &syn.bytes());
     assert_eq!(out.frame[54..58], [2, 4, 0x05, 0x14]);
@@ -151,11 +207,18 @@ fn a_full_table_refuses_what_needs_state_and_forwards_the_rest() {
     let nat = service(Protocol::Tcp, "192.0.2.100", 80);
     let dr = service(Protocol::Tcp, "192.0.2.100", 81);
     let mut commands = with_backends(&nat, &[("198.51.100.11", 80)], Forward::Nat);
-    commands.extend(with_backends(&dr, &[("192.0.2.11", 81), ("192.0.2.12", 81)], Forward::Dr));
+    commands.extend(with_backends(
+        &dr,
+        &[("192.0.2.11", 81), ("192.0.2.12", 81)],
+        Forward::Dr,
+    ));
     world.commit(&commands).unwrap();
     let syn = |port: u16, to: &str| Frame::tcp(&format!("203.0.113.7:{port}"), to, SYN).bytes();
     for port in 0..64 {
-        assert!(matches!(world.send(LAN, &syn(1000 + port, "192.0.2.100:81")).verdict, Verdict::Tx(_)));
+        assert!(matches!(
+            world.send(LAN, &syn(1000 + port, "192.0.2.100:81")).verdict,
+            Verdict::Tx(_)
+        ));
     }
     let refused = world.send(LAN, &syn(2000, "192.0.2.100:80"));
     assert_eq!(refused.verdict, Verdict::Drop(DropReason::FlowTableFull));
@@ -164,7 +227,11 @@ fn a_full_table_refuses_what_needs_state_and_forwards_the_rest() {
         let data = Frame::tcp(&format!("203.0.113.7:{port}"), "192.0.2.100:81", ACK).bytes();
         let second = world.send(LAN, &data);
         assert_eq!(first.verdict, Verdict::Tx(LAN));
-        assert_eq!((second.verdict, &second.frame[..6]), (first.verdict, &first.frame[..6]), "same server every time");
+        assert_eq!(
+            (second.verdict, &second.frame[..6]),
+            (first.verdict, &first.frame[..6]),
+            "same server every time"
+        );
     }
     assert_eq!(world.counters().get("flows"), Some(&64));
     assert_eq!(world.counters().get("flows_refused"), Some(&101));

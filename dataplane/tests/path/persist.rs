@@ -10,7 +10,10 @@ use weir_rings::message::{Command, Forward, Persistence, Protocol, SchedulerKind
 
 fn persistent(prefix_len: u8) -> Service {
     let mut service = service(Protocol::Tcp, "192.0.2.100", 80);
-    service.persistence = Some(Persistence { timeout_s: 100, prefix_len });
+    service.persistence = Some(Persistence {
+        timeout_s: 100,
+        prefix_len,
+    });
     service
 }
 
@@ -25,63 +28,120 @@ const SERVERS: [(&str, u16); 3] = [("192.0.2.11", 80), ("192.0.2.12", 80), ("192
 #[test]
 fn a_client_stays_with_its_server_while_the_template_lives() {
     let mut world = World::new(Setup::default());
-    world.commit(&with_backends(&persistent(32), &SERVERS, Forward::Dr)).unwrap();
+    world
+        .commit(&with_backends(&persistent(32), &SERVERS, Forward::Dr))
+        .unwrap();
     let first = server_of(&mut world, "203.0.113.7", 1, "192.0.2.100:80");
     for port in 2..10 {
-        assert_eq!(server_of(&mut world, "203.0.113.7", port, "192.0.2.100:80"), first);
+        assert_eq!(
+            server_of(&mut world, "203.0.113.7", port, "192.0.2.100:80"),
+            first
+        );
     }
-    assert_ne!(server_of(&mut world, "203.0.113.8", 1, "192.0.2.100:80"), first, "another client, another server");
+    assert_ne!(
+        server_of(&mut world, "203.0.113.8", 1, "192.0.2.100:80"),
+        first,
+        "another client, another server"
+    );
     // Connections end after 60 s in SYN_RECV; the template lives on for its 100 s, re-armed while it had children.
     world.advance(Duration::from_secs(90));
     assert_eq!(server_of(&mut world, "203.0.113.7", 20, "192.0.2.100:80"), first);
     world.advance(Duration::from_secs(161));
     world.advance(Duration::from_secs(61));
-    let again: Vec<_> = (0..3).map(|i| server_of(&mut world, &format!("203.0.113.{}", 100 + i), 1, "192.0.2.100:80")).collect();
-    assert!(again[0] != again[1] && again[1] != again[2], "round robin goes on");
+    let again: Vec<_> = (0..3)
+        .map(|i| server_of(&mut world, &format!("203.0.113.{}", 100 + i), 1, "192.0.2.100:80"))
+        .collect();
+    assert!(
+        again[0] != again[1] && again[1] != again[2],
+        "round robin goes on"
+    );
     world.assert_conserved();
 }
 
 #[test]
 fn a_netmask_makes_a_network_one_client() {
     let mut world = World::new(Setup::default());
-    world.commit(&with_backends(&persistent(24), &SERVERS, Forward::Dr)).unwrap();
+    world
+        .commit(&with_backends(&persistent(24), &SERVERS, Forward::Dr))
+        .unwrap();
     let first = server_of(&mut world, "203.0.113.7", 1, "192.0.2.100:80");
     assert_eq!(server_of(&mut world, "203.0.113.200", 1, "192.0.2.100:80"), first);
-    assert_ne!(server_of(&mut world, "198.51.100.200", 1, "192.0.2.100:80"), first);
+    assert_ne!(
+        server_of(&mut world, "198.51.100.200", 1, "192.0.2.100:80"),
+        first
+    );
 }
 
 #[test]
 fn weight_zero_keeps_persistent_clients_unless_told_otherwise() {
     let mut world = World::new(Setup::default());
     let mut web = persistent(32);
-    world.commit(&with_backends(&web, &SERVERS[..2], Forward::Dr)).unwrap();
+    world
+        .commit(&with_backends(&web, &SERVERS[..2], Forward::Dr))
+        .unwrap();
     let first = server_of(&mut world, "203.0.113.7", 1, "192.0.2.100:80");
-    let (quiet, other) = if first == mac_of(ip("192.0.2.11")) { ("192.0.2.11", "192.0.2.12") } else { ("192.0.2.12", "192.0.2.11") };
+    let (quiet, other) = if first == mac_of(ip("192.0.2.11")) {
+        ("192.0.2.11", "192.0.2.12")
+    } else {
+        ("192.0.2.12", "192.0.2.11")
+    };
     let mut backend = backend(&web, quiet, 80, Forward::Dr);
     backend.weight = 0;
     world.commit(&[Command::UpsertBackend(backend)]).unwrap();
-    assert_eq!(server_of(&mut world, "203.0.113.7", 2, "192.0.2.100:80"), first, "persistent clients stay");
-    assert_eq!(server_of(&mut world, "203.0.113.8", 1, "192.0.2.100:80"), mac_of(ip(other)), "new clients do not come");
+    assert_eq!(
+        server_of(&mut world, "203.0.113.7", 2, "192.0.2.100:80"),
+        first,
+        "persistent clients stay"
+    );
+    assert_eq!(
+        server_of(&mut world, "203.0.113.8", 1, "192.0.2.100:80"),
+        mac_of(ip(other)),
+        "new clients do not come"
+    );
     web.policy.expire_quiescent_template = true;
     world.commit(&[Command::UpsertService(web)]).unwrap();
-    assert_eq!(server_of(&mut world, "203.0.113.7", 3, "192.0.2.100:80"), mac_of(ip(other)), "told to leave");
+    assert_eq!(
+        server_of(&mut world, "203.0.113.7", 3, "192.0.2.100:80"),
+        mac_of(ip(other)),
+        "told to leave"
+    );
     let data = Frame::tcp("203.0.113.7:1", "192.0.2.100:80", ACK);
-    assert_eq!(world.send(LAN, &data.bytes()).frame[..6], first, "connections that exist go on");
+    assert_eq!(
+        world.send(LAN, &data.bytes()).frame[..6],
+        first,
+        "connections that exist go on"
+    );
 }
 
 #[test]
 fn a_group_is_one_service() {
     let mut world = World::new(Setup::default());
     let group = NonZeroU32::new(5);
-    let with = |port: u16| Service { group, ..Service { key: service(Protocol::Tcp, "192.0.2.100", port).key, ..persistent(32) } };
+    let with = |port: u16| Service {
+        group,
+        ..Service {
+            key: service(Protocol::Tcp, "192.0.2.100", port).key,
+            ..persistent(32)
+        }
+    };
     let mut commands = with_backends(&with(80), &SERVERS, Forward::Dr);
     commands.push(Command::UpsertService(with(443)));
     let published = world.commit(&commands).unwrap();
     assert_eq!((published.services, published.backends), (1, 3));
     let first = server_of(&mut world, "203.0.113.7", 1, "192.0.2.100:80");
-    assert_eq!(server_of(&mut world, "203.0.113.7", 1, "192.0.2.100:443"), first, "one client of the group");
-    let other = Service { scheduler: SchedulerKind::Wrr.into(), ..with(444) };
-    assert!(world.commit(&[Command::UpsertService(other)]).is_err(), "members must agree");
+    assert_eq!(
+        server_of(&mut world, "203.0.113.7", 1, "192.0.2.100:443"),
+        first,
+        "one client of the group"
+    );
+    let other = Service {
+        scheduler: SchedulerKind::Wrr.into(),
+        ..with(444)
+    };
+    assert!(
+        world.commit(&[Command::UpsertService(other)]).is_err(),
+        "members must agree"
+    );
     world.commit(&[Command::DeleteService(with(80).key)]).unwrap();
     let gone = world.send(LAN, &Frame::tcp("203.0.113.9:1", "192.0.2.100:80", SYN).bytes());
     assert_eq!(gone.verdict, Verdict::Drop(DropReason::NoService));
@@ -94,11 +154,19 @@ fn one_packet_scheduling_makes_no_flow() {
     dns.one_packet = true;
     world.commit(&with_backends(&dns, &SERVERS, Forward::Dr)).unwrap();
     let sent = Frame::udp("203.0.113.7:1", "192.0.2.100:53").bytes();
-    let macs: Vec<Vec<u8>> = (0..6).map(|_| world.send(LAN, &sent).frame[..6].to_vec()).collect();
+    let macs: Vec<Vec<u8>> = (0..6)
+        .map(|_| world.send(LAN, &sent).frame[..6].to_vec())
+        .collect();
     assert_eq!(macs[..3], macs[3..]);
     assert!(macs[0] != macs[1] && macs[1] != macs[2]);
     let counters = world.counters();
-    assert_eq!((counters.get("flows_created"), counters.get("192.0.2.11:80.connections")), (None, Some(&2)));
+    assert_eq!(
+        (
+            counters.get("flows_created"),
+            counters.get("192.0.2.11:80.connections")
+        ),
+        (None, Some(&2))
+    );
     world.assert_conserved();
 }
 
@@ -122,6 +190,9 @@ fn fragments_pass_where_addresses_decide() {
         }
     }
     let fin = Frame::tcp("203.0.113.1:1", "192.0.2.100:80", FIN);
-    assert_eq!(world.send(LAN, &fin.bytes()).verdict, Verdict::Drop(DropReason::NoService));
+    assert_eq!(
+        world.send(LAN, &fin.bytes()).verdict,
+        Verdict::Drop(DropReason::NoService)
+    );
     world.assert_conserved();
 }

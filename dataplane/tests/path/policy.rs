@@ -12,45 +12,82 @@ fn web() -> Service {
 const SERVERS: [(&str, u16); 2] = [("192.0.2.11", 80), ("192.0.2.12", 80)];
 
 fn send(world: &mut World, port: u16, flags: u8) -> (Verdict, [u8; 6]) {
-    let out = world.send(LAN, &Frame::tcp(&format!("203.0.113.7:{port}"), "192.0.2.100:80", flags).bytes());
+    let out = world.send(
+        LAN,
+        &Frame::tcp(&format!("203.0.113.7:{port}"), "192.0.2.100:80", flags).bytes(),
+    );
     (out.verdict, out.frame[..6].try_into().unwrap())
 }
 
 fn delete(address: &str) -> Command {
-    Command::DeleteBackend(web().key, BackendKey { address: ip(address), port: 80 })
+    Command::DeleteBackend(
+        web().key,
+        BackendKey {
+            address: ip(address),
+            port: 80,
+        },
+    )
 }
 
 #[test]
 fn a_removed_servers_flows_are_dropped_or_rescheduled() {
     let mut world = World::new(Setup::default());
-    world.commit(&with_backends(&web(), &SERVERS, Forward::Dr)).unwrap();
+    world
+        .commit(&with_backends(&web(), &SERVERS, Forward::Dr))
+        .unwrap();
     assert_eq!(send(&mut world, 1, SYN).1, mac_of(ip("192.0.2.11")));
     world.commit(&[delete("192.0.2.11")]).unwrap();
     assert_eq!(send(&mut world, 1, ACK).0, Verdict::Drop(DropReason::ServerGone));
     // It comes back, and with it the flow.
-    world.commit(&[Command::UpsertBackend(backend(&web(), "192.0.2.11", 80, Forward::Dr))]).unwrap();
-    assert_eq!(send(&mut world, 1, ACK), (Verdict::Tx(LAN), mac_of(ip("192.0.2.11"))));
-    assert_eq!(world.counters().get("192.0.2.11:80.active"), Some(&1), "revived with its connections");
+    world
+        .commit(&[Command::UpsertBackend(backend(
+            &web(),
+            "192.0.2.11",
+            80,
+            Forward::Dr,
+        ))])
+        .unwrap();
+    assert_eq!(
+        send(&mut world, 1, ACK),
+        (Verdict::Tx(LAN), mac_of(ip("192.0.2.11")))
+    );
+    assert_eq!(
+        world.counters().get("192.0.2.11:80.active"),
+        Some(&1),
+        "revived with its connections"
+    );
     // expire_nodest_conn with sloppy_tcp: the next packet goes to a live server.
     let mut service = web();
     service.policy.expire_nodest = true;
     service.policy.sloppy_tcp = true;
-    world.commit(&[Command::UpsertService(service), delete("192.0.2.11")]).unwrap();
-    assert_eq!(send(&mut world, 1, ACK), (Verdict::Tx(LAN), mac_of(ip("192.0.2.12"))));
+    world
+        .commit(&[Command::UpsertService(service), delete("192.0.2.11")])
+        .unwrap();
+    assert_eq!(
+        send(&mut world, 1, ACK),
+        (Verdict::Tx(LAN), mac_of(ip("192.0.2.12")))
+    );
     // Without sloppy_tcp only a SYN starts anew.
     send(&mut world, 5, SYN);
     service.policy.sloppy_tcp = false;
     let again = Command::UpsertBackend(backend(&web(), "192.0.2.13", 80, Forward::Dr));
-    world.commit(&[Command::UpsertService(service), again, delete("192.0.2.12")]).unwrap();
+    world
+        .commit(&[Command::UpsertService(service), again, delete("192.0.2.12")])
+        .unwrap();
     assert_eq!(send(&mut world, 5, ACK).0, Verdict::Drop(DropReason::NoFlow));
-    assert_eq!(send(&mut world, 5, SYN), (Verdict::Tx(LAN), mac_of(ip("192.0.2.13"))));
+    assert_eq!(
+        send(&mut world, 5, SYN),
+        (Verdict::Tx(LAN), mac_of(ip("192.0.2.13")))
+    );
     world.assert_conserved();
 }
 
 #[test]
 fn weight_zero_takes_no_new_flows_and_keeps_the_old() {
     let mut world = World::new(Setup::default());
-    world.commit(&with_backends(&web(), &SERVERS, Forward::Dr)).unwrap();
+    world
+        .commit(&with_backends(&web(), &SERVERS, Forward::Dr))
+        .unwrap();
     assert_eq!(send(&mut world, 1, SYN).1, mac_of(ip("192.0.2.11")));
     let mut quiet = backend(&web(), "192.0.2.11", 80, Forward::Dr);
     quiet.weight = 0;
@@ -58,7 +95,10 @@ fn weight_zero_takes_no_new_flows_and_keeps_the_old() {
     for port in 2..10 {
         assert_eq!(send(&mut world, port, SYN).1, mac_of(ip("192.0.2.12")));
     }
-    assert_eq!(send(&mut world, 1, ACK), (Verdict::Tx(LAN), mac_of(ip("192.0.2.11"))));
+    assert_eq!(
+        send(&mut world, 1, ACK),
+        (Verdict::Tx(LAN), mac_of(ip("192.0.2.11")))
+    );
     let mut drained = backend(&web(), "192.0.2.12", 80, Forward::Dr);
     drained.drain = true;
     world.commit(&[Command::UpsertBackend(drained)]).unwrap();
@@ -67,11 +107,17 @@ fn weight_zero_takes_no_new_flows_and_keeps_the_old() {
 
 #[test]
 fn reuse_of_a_port_follows_the_mode() {
-    for (mode, expected) in [(ConnReuse::Off, false), (ConnReuse::TimeWait, false), (ConnReuse::FinWait, true)] {
+    for (mode, expected) in [
+        (ConnReuse::Off, false),
+        (ConnReuse::TimeWait, false),
+        (ConnReuse::FinWait, true),
+    ] {
         let mut world = World::new(Setup::default());
         let mut service = web();
         service.policy.conn_reuse = mode;
-        world.commit(&with_backends(&service, &SERVERS, Forward::Dr)).unwrap();
+        world
+            .commit(&with_backends(&service, &SERVERS, Forward::Dr))
+            .unwrap();
         for flags in [SYN, ACK, FIN | ACK] {
             assert_eq!(send(&mut world, 1, flags).1, mac_of(ip("192.0.2.11")));
         }
@@ -87,11 +133,17 @@ fn sloppy_tcp_picks_flows_up_in_the_middle() {
     let mut world = World::new(Setup::default());
     let mut service = web();
     service.policy.sloppy_tcp = true;
-    world.commit(&with_backends(&service, &SERVERS, Forward::Dr)).unwrap();
+    world
+        .commit(&with_backends(&service, &SERVERS, Forward::Dr))
+        .unwrap();
     let first = send(&mut world, 1, ACK);
     assert_eq!(first.0, Verdict::Tx(LAN));
     assert_eq!(send(&mut world, 1, ACK), first);
-    assert_eq!(send(&mut world, 2, 4).0, Verdict::Drop(DropReason::NoFlow), "but never by a reset");
+    assert_eq!(
+        send(&mut world, 2, 4).0,
+        Verdict::Drop(DropReason::NoFlow),
+        "but never by a reset"
+    );
 }
 
 #[test]

@@ -14,11 +14,25 @@ const INNER_MAC: [u8; 6] = [2, 1, 1, 1, 1, 1];
 fn tunnels() -> Vec<Tunnel> {
     vec![
         Tunnel::Ipip,
-        Tunnel::Gre { checksum: TunnelChecksum::None },
-        Tunnel::Gre { checksum: TunnelChecksum::Full },
-        Tunnel::Gue { port: 6080, checksum: TunnelChecksum::None },
-        Tunnel::Gue { port: 6080, checksum: TunnelChecksum::Full },
-        Tunnel::Vxlan { port: 4789, vni: 0x00ab_cdef, inner_mac: INNER_MAC },
+        Tunnel::Gre {
+            checksum: TunnelChecksum::None,
+        },
+        Tunnel::Gre {
+            checksum: TunnelChecksum::Full,
+        },
+        Tunnel::Gue {
+            port: 6080,
+            checksum: TunnelChecksum::None,
+        },
+        Tunnel::Gue {
+            port: 6080,
+            checksum: TunnelChecksum::Full,
+        },
+        Tunnel::Vxlan {
+            port: 4789,
+            vni: 0x00ab_cdef,
+            inner_mac: INNER_MAC,
+        },
     ]
 }
 
@@ -26,7 +40,9 @@ fn tunnels() -> Vec<Tunnel> {
 fn shim(tunnel: Tunnel, v6: bool) -> (usize, u8) {
     match tunnel {
         Tunnel::Ipip => (0, if v6 { 41 } else { 4 }),
-        Tunnel::Gre { checksum: TunnelChecksum::None } => (4, 47),
+        Tunnel::Gre {
+            checksum: TunnelChecksum::None,
+        } => (4, 47),
         Tunnel::Gre { .. } => (8, 47),
         Tunnel::Gue { .. } => (12, 17),
         Tunnel::Vxlan { .. } => (30, 17),
@@ -54,7 +70,10 @@ fn every_tunnel_carries_the_packet_one_hop_further() {
             for (src, dst) in [(CLIENT, WEB), (CLIENT6, WEB6)] {
                 for sent in [Frame::tcp(src, dst, SYN), Frame::udp(src, dst)] {
                     for payload in 0..10 {
-                        let sent = sent.clone().payload(payload).with(|f| f.tos = 0xb8 | (payload as u8 & 3));
+                        let sent = sent
+                            .clone()
+                            .payload(payload)
+                            .with(|f| f.tos = 0xb8 | (payload as u8 & 3));
                         let out = world.send(LAN, &sent.bytes());
                         assert_eq!(out.verdict, Verdict::Tx(BACK), "{tunnel:?} {server} {src}");
                         check_outer(&out.frame, &sent, tunnel, server);
@@ -75,14 +94,26 @@ fn check_outer(frame: &[u8], sent: &Frame, tunnel: Tunnel, server: &str) {
     let inner = sent.clone().hop().ip();
     let header_len = if outer_v6 {
         assert_eq!(outer[0] << 4 | outer[1] >> 4, sent.tos, "traffic class with ECN");
-        assert_eq!(usize::from(outer[4]) << 8 | usize::from(outer[5]), shim_len + inner.len());
+        assert_eq!(
+            usize::from(outer[4]) << 8 | usize::from(outer[5]),
+            shim_len + inner.len()
+        );
         assert_eq!((outer[6], outer[7]), (protocol, 64));
-        assert_eq!(outer[8..24], "2001:db8:2::2".parse::<std::net::Ipv6Addr>().unwrap().octets());
-        assert!(outer[1..4] != [outer[1] & 0xf0, 0, 0], "flow label carries entropy");
+        assert_eq!(
+            outer[8..24],
+            "2001:db8:2::2".parse::<std::net::Ipv6Addr>().unwrap().octets()
+        );
+        assert!(
+            outer[1..4] != [outer[1] & 0xf0, 0, 0],
+            "flow label carries entropy"
+        );
         40
     } else {
         assert_eq!(outer[1], sent.tos, "ToS with ECN");
-        assert_eq!(usize::from(outer[2]) << 8 | usize::from(outer[3]), 20 + shim_len + inner.len());
+        assert_eq!(
+            usize::from(outer[2]) << 8 | usize::from(outer[3]),
+            20 + shim_len + inner.len()
+        );
         assert_eq!(outer[6], 0x40, "DF");
         assert_eq!((outer[9], outer[8]), (protocol, 64));
         assert_eq!(outer[12..16], [198, 51, 100, 2]);
@@ -109,16 +140,28 @@ fn check_outer(frame: &[u8], sent: &Frame, tunnel: Tunnel, server: &str) {
 
 #[test]
 fn padding_and_tags_stay_outside() {
-    let mut world = World::new(Setup { back_vlan: Some(9), ..Setup::default() });
+    let mut world = World::new(Setup {
+        back_vlan: Some(9),
+        ..Setup::default()
+    });
     let mut web = service(Protocol::Udp, "192.0.2.100", 80);
     web.vlan = VlanId::new(5);
-    world.commit(&with_backends(&web, &[("198.51.100.11", 80)], Forward::Tunnel(Tunnel::Ipip))).unwrap();
+    world
+        .commit(&with_backends(
+            &web,
+            &[("198.51.100.11", 80)],
+            Forward::Tunnel(Tunnel::Ipip),
+        ))
+        .unwrap();
     let sent = Frame::udp(CLIENT, WEB).payload(1).with(|f| f.vlan = Some(5));
     let mut bytes = sent.bytes();
     bytes.resize(64, 0xee);
     let out = world.send(LAN, &bytes);
     assert_eq!(out.verdict, Verdict::Tx(BACK));
-    assert_eq!(out.frame[..18], link(mac_of(ip("198.51.100.11")), BACK_MAC, Some(9), false));
+    assert_eq!(
+        out.frame[..18],
+        link(mac_of(ip("198.51.100.11")), BACK_MAC, Some(9), false)
+    );
     assert_eq!(out.frame[38..], sent.hop().ip());
 }
 
@@ -134,7 +177,11 @@ fn what_does_not_fit_is_answered_with_the_right_mtu() {
                 world.send(LAN, &Frame::tcp(src, dst, SYN).bytes());
                 let fits = Frame::tcp(src, dst, ACK).payload(room - headers);
                 let out = world.send(LAN, &fits.bytes());
-                assert_eq!((out.verdict, out.frame.len()), (Verdict::Tx(BACK), 1514), "{tunnel:?} {server}");
+                assert_eq!(
+                    (out.verdict, out.frame.len()),
+                    (Verdict::Tx(BACK), 1514),
+                    "{tunnel:?} {server}"
+                );
                 let big = Frame::tcp(src, dst, ACK).payload(room - headers + 1);
                 let out = world.send(LAN, &big.bytes());
                 assert_eq!(out.verdict, Verdict::Tx(LAN));
@@ -145,7 +192,16 @@ fn what_does_not_fit_is_answered_with_the_right_mtu() {
                 };
                 let quoted_max = if v6 { 1280 - 48 } else { 576 - 28 };
                 let quoted = &big.ip()[..quoted_max];
-                let mut expected = icmp(CLIENT_MAC, big.dst.ip(), big.src.ip(), 64, kind, code, word, quoted);
+                let mut expected = icmp(
+                    CLIENT_MAC,
+                    big.dst.ip(),
+                    big.src.ip(),
+                    64,
+                    kind,
+                    code,
+                    word,
+                    quoted,
+                );
                 expected[6..12].copy_from_slice(&LAN_MAC);
                 if !v6 {
                     assert_eq!(out.frame[20] & 0x40, 0, "DF is off");
@@ -155,7 +211,11 @@ fn what_does_not_fit_is_answered_with_the_right_mtu() {
                 assert_eq!(out.frame, expected, "{tunnel:?} {server}");
                 if !v6 {
                     let out = world.send(LAN, &big.with(|f| f.dont_fragment = false).bytes());
-                    assert_eq!(out.verdict, Verdict::Drop(DropReason::TooBig), "no error without DF");
+                    assert_eq!(
+                        out.verdict,
+                        Verdict::Drop(DropReason::TooBig),
+                        "no error without DF"
+                    );
                 }
             }
             world.assert_conserved();
@@ -172,7 +232,10 @@ fn the_mss_of_a_syn_is_clamped_where_asked() {
     world.commit(&commands).unwrap();
     let syn = Frame::tcp(CLIENT, WEB, SYN).with(|f| f.mss = Some(1460));
     let out = world.send(LAN, &syn.bytes());
-    assert_eq!(out.frame[34..], syn.clone().hop().with(|f| f.mss = Some(1440)).ip());
+    assert_eq!(
+        out.frame[34..],
+        syn.clone().hop().with(|f| f.mss = Some(1440)).ip()
+    );
     let small = Frame::tcp("203.0.113.7:40001", WEB, SYN).with(|f| f.mss = Some(1000));
     let out = world.send(LAN, &small.bytes());
     assert_eq!(out.frame[34..], small.hop().ip());
@@ -193,7 +256,10 @@ fn several_segments_are_carried_whole() {
         assert_eq!(out.verdict, Verdict::Tx(BACK));
         let (shim_len, _) = shim(tunnel, false);
         assert_eq!(out.frame.len(), 200 + 20 + shim_len);
-        assert_eq!(u16::from_be_bytes([out.frame[16], out.frame[17]]), (sent.len() - 14 + 20 + shim_len) as u16);
+        assert_eq!(
+            u16::from_be_bytes([out.frame[16], out.frame[17]]),
+            (sent.len() - 14 + 20 + shim_len) as u16
+        );
     }
 }
 
@@ -202,7 +268,10 @@ fn without_headroom_the_packet_is_dropped_unchanged() {
     let mut world = tunnel_world(Tunnel::Ipip, "198.51.100.11");
     let sent = Frame::tcp(CLIENT, WEB, SYN).bytes();
     let out = world.send_packet(0, LAN, FrameBuf::new(&sent).with_headroom(10));
-    assert_eq!((out.verdict, out.frame), (Verdict::Drop(DropReason::NoHeadroom), sent));
+    assert_eq!(
+        (out.verdict, out.frame),
+        (Verdict::Drop(DropReason::NoHeadroom), sent)
+    );
     world.assert_conserved();
 }
 
@@ -213,9 +282,14 @@ fn the_source_and_mtu_of_a_server_can_be_set() {
     let mut server: Backend = backend(&web, "198.51.100.11", 80, Forward::Tunnel(Tunnel::Ipip));
     server.tunnel_source = Some(ip("198.51.100.77"));
     server.path_mtu = Some(1400);
-    world.commit(&[Command::UpsertService(web), Command::UpsertBackend(server)]).unwrap();
+    world
+        .commit(&[Command::UpsertService(web), Command::UpsertBackend(server)])
+        .unwrap();
     let out = world.send(LAN, &Frame::tcp(CLIENT, WEB, SYN).bytes());
     assert_eq!(out.frame[26..30], [198, 51, 100, 77]);
     let out = world.send(LAN, &Frame::tcp(CLIENT, WEB, ACK).payload(1400).bytes());
-    assert_eq!((out.verdict, &out.frame[40..42]), (Verdict::Tx(LAN), &1380u16.to_be_bytes()[..]));
+    assert_eq!(
+        (out.verdict, &out.frame[40..42]),
+        (Verdict::Tx(LAN), &1380u16.to_be_bytes()[..])
+    );
 }

@@ -16,8 +16,9 @@ use crate::support::frame::{ACK, FIN, Frame, SYN, icmp};
 use crate::support::*;
 
 const KEY: [u8; 40] = [
-    0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb,
-    0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+    0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0,
+    0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42,
+    0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +41,32 @@ fn world(workers: u8, device: Device, forward: Forward) -> World {
         Device::Secret => Rss::Unknown,
         Device::Known => Rss::Known(Box::new(toeplitz(workers))),
     };
-    let mut world = World::new(Setup { workers, rss: vec![rss(), rss()], ..Setup::default() });
-    let mut commands = vec![local("198.51.100.200", 1024, 65535), local("2001:db8:2::200", 1024, 65535)];
+    let mut world = World::new(Setup {
+        workers,
+        rss: vec![rss(), rss()],
+        ..Setup::default()
+    });
+    let mut commands = vec![
+        local("198.51.100.200", 1024, 65535),
+        local("2001:db8:2::200", 1024, 65535),
+    ];
     for (address, servers) in [
-        ("192.0.2.100", [("198.51.100.11", 80), ("198.51.100.12", 80), ("198.51.100.13", 80)]),
-        ("2001:db8:1::100", [("2001:db8:2::11", 80), ("2001:db8:2::12", 80), ("2001:db8:2::13", 80)]),
+        (
+            "192.0.2.100",
+            [
+                ("198.51.100.11", 80),
+                ("198.51.100.12", 80),
+                ("198.51.100.13", 80),
+            ],
+        ),
+        (
+            "2001:db8:1::100",
+            [
+                ("2001:db8:2::11", 80),
+                ("2001:db8:2::12", 80),
+                ("2001:db8:2::13", 80),
+            ],
+        ),
     ] {
         let mut service = service(Protocol::Tcp, address, 80);
         // By hash, so that the order in which workers see flows does not matter.
@@ -61,13 +83,19 @@ fn queue(device: Device, workers: u8, frame: &Frame, rng: &mut StdRng) -> u8 {
     match device {
         Device::OneQueue => 0,
         // Anything, as long as one direction of one flow stays in one queue.
-        Device::Secret => ((u32::from(src.port()) * 7 + u32::from(dst.port()) * 13) % u32::from(workers)) as u8,
+        Device::Secret => {
+            ((u32::from(src.port()) * 7 + u32::from(dst.port()) * 13) % u32::from(workers)) as u8
+        }
         Device::Known => {
             let _ = rng;
             let toeplitz = toeplitz(workers);
             match Key::<V4>::new(src.ip(), src.port(), dst.ip(), dst.port(), 6) {
                 Some(key) => toeplitz.worker(&key).0,
-                None => toeplitz.worker(&Key::<V6>::new(src.ip(), src.port(), dst.ip(), dst.port(), 6).unwrap()).0,
+                None => {
+                    toeplitz
+                        .worker(&Key::<V6>::new(src.ip(), src.port(), dst.ip(), dst.port(), 6).unwrap())
+                        .0
+                }
             }
         }
     }
@@ -75,19 +103,33 @@ fn queue(device: Device, workers: u8, frame: &Frame, rng: &mut StdRng) -> u8 {
 
 fn endpoints(v6: bool, flow: u16) -> (String, &'static str) {
     if v6 {
-        (format!("[2001:db8:9::{:x}]:{}", flow % 7, 20_000 + flow), "[2001:db8:1::100]:80")
+        (
+            format!("[2001:db8:9::{:x}]:{}", flow % 7, 20_000 + flow),
+            "[2001:db8:1::100]:80",
+        )
     } else {
-        (format!("203.0.113.{}:{}", flow % 7, 20_000 + flow), "192.0.2.100:80")
+        (
+            format!("203.0.113.{}:{}", flow % 7, 20_000 + flow),
+            "192.0.2.100:80",
+        )
     }
 }
 
 /// Where the server sees a packet come from and go to.
 fn seen_by_server(frame: &[u8]) -> (String, String) {
     let packet = etherparse::SlicedPacket::from_ethernet(frame).unwrap();
-    let Some(etherparse::TransportSlice::Tcp(tcp)) = &packet.transport else { return (String::new(), String::new()) };
+    let Some(etherparse::TransportSlice::Tcp(tcp)) = &packet.transport else {
+        return (String::new(), String::new());
+    };
     let (src, dst): (std::net::IpAddr, std::net::IpAddr) = match packet.net.as_ref().unwrap() {
-        etherparse::NetSlice::Ipv4(v4) => (v4.header().source_addr().into(), v4.header().destination_addr().into()),
-        etherparse::NetSlice::Ipv6(v6) => (v6.header().source_addr().into(), v6.header().destination_addr().into()),
+        etherparse::NetSlice::Ipv4(v4) => (
+            v4.header().source_addr().into(),
+            v4.header().destination_addr().into(),
+        ),
+        etherparse::NetSlice::Ipv6(v6) => (
+            v6.header().source_addr().into(),
+            v6.header().destination_addr().into(),
+        ),
         etherparse::NetSlice::Arp(_) => panic!("ARP"),
     };
     let show = |ip, port| std::net::SocketAddr::new(ip, port).to_string();
@@ -107,15 +149,30 @@ fn run(workers: u8, device: Device, forward: Forward, seed: u64) -> (HashMap<(bo
                 let frame = Frame::tcp(&client, virt, flags).payload(usize::from(flow % 5));
                 let at = queue(device, workers, &frame, &mut rng);
                 let out = world.send_to(at, LAN, &frame.bytes());
-                assert_eq!(out.verdict, Verdict::Tx(BACK), "{device:?} {forward:?} flow {flow} flags {flags}");
+                assert_eq!(
+                    out.verdict,
+                    Verdict::Tx(BACK),
+                    "{device:?} {forward:?} flow {flow} flags {flags}"
+                );
                 crossed.set(crossed.get() + out.steered);
                 out.frame
             };
             let first = from_client(&mut world, SYN);
             servers.insert((v6, flow), format!("{:02x?}", &first[..6]));
             let nat = matches!(forward, Forward::Nat | Forward::FullNat);
-            let (near, server) = if nat { seen_by_server(&first) } else { (String::new(), String::new()) };
-            for (is_reply, flags) in [(true, SYN | ACK), (false, ACK), (true, ACK), (false, FIN | ACK), (true, FIN | ACK), (false, ACK)] {
+            let (near, server) = if nat {
+                seen_by_server(&first)
+            } else {
+                (String::new(), String::new())
+            };
+            for (is_reply, flags) in [
+                (true, SYN | ACK),
+                (false, ACK),
+                (true, ACK),
+                (false, FIN | ACK),
+                (true, FIN | ACK),
+                (false, ACK),
+            ] {
                 if !is_reply {
                     let frame = from_client(&mut world, flags);
                     assert_eq!(frame[..6], first[..6], "the flow keeps its server");
@@ -124,23 +181,43 @@ fn run(workers: u8, device: Device, forward: Forward, seed: u64) -> (HashMap<(bo
                     let mut any = StdRng::seed_from_u64(u64::from(flow));
                     let at = queue(device, workers, &reply, &mut any);
                     let out = world.send_to(at, BACK, &reply.bytes());
-                    assert_eq!(out.verdict, Verdict::Tx(LAN), "{device:?} {forward:?} reply of flow {flow}");
-                    assert_eq!(seen_by_server(&out.frame), (virt.to_owned(), client.clone()));
+                    assert_eq!(
+                        out.verdict,
+                        Verdict::Tx(LAN),
+                        "{device:?} {forward:?} reply of flow {flow}"
+                    );
+                    let (from, to) = seen_by_server(&out.frame);
+                    assert_eq!((socket(&from), socket(&to)), (socket(virt), socket(&client)));
                     crossed.set(crossed.get() + out.steered);
                 }
             }
         }
     }
     let states = states(&world);
-    let expected = if matches!(forward, Forward::Nat | Forward::FullNat) { "TIME_WAIT" } else { "FIN_WAIT" };
-    assert!(states.iter().all(|state| *state == expected), "{device:?} {forward:?}: {states:?}");
+    let expected = if matches!(forward, Forward::Nat | Forward::FullNat) {
+        "TIME_WAIT"
+    } else {
+        "FIN_WAIT"
+    };
+    assert!(
+        states.iter().all(|state| *state == expected),
+        "{device:?} {forward:?}: {states:?}"
+    );
     assert_eq!(states.len(), 300, "each flow lives on one worker");
     world.assert_conserved();
     world.advance(Duration::from_secs(2_000));
     world.advance(Duration::from_secs(2_000));
-    let left: Vec<_> = world.counters().into_iter().filter(|(name, _)| name == "flows" || name.ends_with("active")).collect();
+    let left: Vec<_> = world
+        .counters()
+        .into_iter()
+        .filter(|(name, _)| name == "flows" || name.ends_with("active"))
+        .collect();
     assert!(left.is_empty(), "{device:?} {forward:?}: {left:?}");
     (servers, crossed.get())
+}
+
+fn socket(text: &str) -> std::net::SocketAddr {
+    text.parse().unwrap()
 }
 
 fn states(world: &World) -> Vec<&'static str> {
@@ -154,7 +231,12 @@ fn states(world: &World) -> Vec<&'static str> {
 #[test]
 fn any_number_of_workers_gives_the_same_answers() {
     let seed = seed(1);
-    for forward in [Forward::Dr, Forward::Tunnel(Tunnel::Ipip), Forward::Nat, Forward::FullNat] {
+    for forward in [
+        Forward::Dr,
+        Forward::Tunnel(Tunnel::Ipip),
+        Forward::Nat,
+        Forward::FullNat,
+    ] {
         let (alone, crossed) = run(1, Device::OneQueue, forward, seed);
         assert_eq!(crossed, 0);
         for workers in [2, 3] {
@@ -162,7 +244,9 @@ fn any_number_of_workers_gives_the_same_answers() {
                 let (together, crossed) = run(workers, device, forward, seed);
                 assert_eq!(together, alone, "{workers} workers, {device:?}, {forward:?}");
                 match device {
-                    Device::Known => assert_eq!(crossed, 0, "{forward:?} with a known key hands nothing over"),
+                    Device::Known => {
+                        assert_eq!(crossed, 0, "{forward:?} with a known key hands nothing over")
+                    }
                     Device::OneQueue => assert!(crossed > 0),
                     Device::Secret => {}
                 }
@@ -183,7 +267,16 @@ fn quoted_flows_are_found_on_whichever_worker_they_live() {
                 let at = queue(device, 2, &syn, &mut rng);
                 let first = world.send_to(at, LAN, &syn.bytes());
                 let quoted = Frame::tcp(virt, &client, SYN).ip();
-                let error = icmp(LAN_MAC, ip("203.0.113.254"), ip("192.0.2.100"), 60, 3, 1, [0; 4], &quoted[..28]);
+                let error = icmp(
+                    LAN_MAC,
+                    ip("203.0.113.254"),
+                    ip("192.0.2.100"),
+                    60,
+                    3,
+                    1,
+                    [0; 4],
+                    &quoted[..28],
+                );
                 let arrives = rng.random_range(0..if device == Device::OneQueue { 1 } else { 2 });
                 let out = world.send_to(arrives, LAN, &error);
                 assert_eq!(out.verdict, Verdict::Tx(BACK), "{device:?} {forward:?}");
@@ -196,7 +289,10 @@ fn quoted_flows_are_found_on_whichever_worker_they_live() {
 
 #[test]
 fn round_robin_is_fair_across_workers() {
-    let mut world = World::new(Setup { workers: 2, ..Setup::default() });
+    let mut world = World::new(Setup {
+        workers: 2,
+        ..Setup::default()
+    });
     let web = service(Protocol::Tcp, "192.0.2.100", 80);
     let servers = [("192.0.2.11", 80), ("192.0.2.12", 80), ("192.0.2.13", 80)];
     world.commit(&with_backends(&web, &servers, Forward::Dr)).unwrap();
@@ -205,7 +301,13 @@ fn round_robin_is_fair_across_workers() {
         world.send(LAN, &syn);
     }
     for (address, _) in servers {
-        assert_eq!(world.reader.backend_total(world.backend_slot(address)).connections, 100);
+        assert_eq!(
+            world
+                .reader
+                .backend_total(world.backend_slot(address))
+                .connections,
+            100
+        );
     }
     world.assert_conserved();
 }

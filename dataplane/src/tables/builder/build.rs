@@ -27,7 +27,11 @@ fn full(what: &str, limit: u32, setting: &str) -> Refusal {
 
 impl Builder {
     /// Makes every service in `dirty` anew without changing what is in force.
-    pub(super) fn build_services(&mut self, dirty: &BTreeSet<Identity>, may_reuse: bool) -> Result<Vec<Built>, Refusal> {
+    pub(super) fn build_services(
+        &mut self,
+        dirty: &BTreeSet<Identity>,
+        may_reuse: bool,
+    ) -> Result<Vec<Built>, Refusal> {
         self.check_agreement(dirty)?;
         self.place_locals()?;
         let mut taken = Vec::new();
@@ -53,11 +57,19 @@ impl Builder {
         for &identity in dirty {
             let members = self.model.members(identity);
             let Some(first) = members.first() else { continue };
-            let differs = |member: &&&message::Service| message::Service { key: first.key, ..***member } != **first;
+            let differs = |member: &&&message::Service| {
+                message::Service {
+                    key: first.key,
+                    ..***member
+                } != **first
+            };
             if let Some(other) = members.iter().find(differs) {
                 return Err(Refusal {
                     reason: RefuseReason::Conflict,
-                    detail: format!("{} and {} are one group but differ; give them the same settings", first.key, other.key),
+                    detail: format!(
+                        "{} and {} are one group but differ; give them the same settings",
+                        first.key, other.key
+                    ),
                 });
             }
         }
@@ -71,19 +83,36 @@ impl Builder {
         taken: &mut Vec<Taken>,
     ) -> Result<Option<Service>, Refusal> {
         let members = self.model.members(identity);
-        let Some(first) = members.first() else { return Ok(None) };
+        let Some(first) = members.first() else {
+            return Ok(None);
+        };
         let (spec, keys): (_, Vec<ServiceKey>) = (**first, members.iter().map(|member| member.key).collect());
         let backends = self.model.backends_of(&members);
         let slot = self.take_service_slot(identity, may_reuse, taken)?;
         let mut numbered = Vec::with_capacity(backends.len());
         for backend in backends {
-            numbered.push((self.take_backend_slot((identity, backend.key), may_reuse, taken)?, backend));
+            numbered.push((
+                self.take_backend_slot((identity, backend.key), may_reuse, taken)?,
+                backend,
+            ));
         }
-        let servers = numbered.iter().map(|(slot, backend)| server(*slot, backend)).collect();
+        let servers = numbered
+            .iter()
+            .map(|(slot, backend)| server(*slot, backend))
+            .collect();
         let previous = self.current.service(slot).map(|service| &service.scheduler);
         let flags = flags(&spec);
-        let state = scheduler::State::new(kind(spec.scheduler.kind), flags, servers, previous, &mut self.maglev)
-            .map_err(|error| Refusal { reason: RefuseReason::Unsupported, detail: format!("{}: {error}", spec.key) })?;
+        let state = scheduler::State::new(
+            kind(spec.scheduler.kind),
+            flags,
+            servers,
+            previous,
+            &mut self.maglev,
+        )
+        .map_err(|error| Refusal {
+            reason: RefuseReason::Unsupported,
+            detail: format!("{}: {error}", spec.key),
+        })?;
         Ok(Some(Service {
             slot,
             locals: self.locals_of(&keys),
@@ -95,7 +124,12 @@ impl Builder {
         }))
     }
 
-    fn take_service_slot(&mut self, identity: Identity, may_reuse: bool, taken: &mut Vec<Taken>) -> Result<u32, Refusal> {
+    fn take_service_slot(
+        &mut self,
+        identity: Identity,
+        may_reuse: bool,
+        taken: &mut Vec<Taken>,
+    ) -> Result<u32, Refusal> {
         let known = self.service_slots.get(&identity);
         let slot = self.service_slots.take(identity, |_| may_reuse);
         let slot = slot.ok_or_else(|| full("services", self.limits.services, "services_max"))?;
@@ -119,7 +153,13 @@ impl Builder {
         };
         let was_reserved = self.backend_slots.is_retired(&name);
         let slot = self.backend_slots.take(name, idle);
-        let slot = slot.ok_or_else(|| full("backends (those with live flows included)", self.limits.backends, "backends_max"))?;
+        let slot = slot.ok_or_else(|| {
+            full(
+                "backends (those with live flows included)",
+                self.limits.backends,
+                "backends_max",
+            )
+        })?;
         if known.is_none() {
             taken.push(Taken::Backend(name));
             if let (false, Some(directory)) = (was_reserved, &self.directory) {
@@ -135,7 +175,11 @@ impl Builder {
             let next = self.local_slots.len();
             if !self.local_slots.contains_key(key) {
                 let Ok(place) = u16::try_from(next) else {
-                    return Err(full("local addresses since the start", 65_536, "nothing: restart the dataplane"));
+                    return Err(full(
+                        "local addresses since the start",
+                        65_536,
+                        "nothing: restart the dataplane",
+                    ));
                 };
                 self.local_slots.insert(*key, place);
             }
@@ -147,10 +191,15 @@ impl Builder {
     fn locals_of(&self, keys: &[ServiceKey]) -> Arc<[u16]> {
         let places = |mine: &dyn Fn(&LocalAddressKey) -> bool| -> Vec<u16> {
             let mine = self.model.locals.keys().filter(|key| mine(key));
-            mine.filter_map(|key| self.local_slots.get(key).copied()).collect()
+            mine.filter_map(|key| self.local_slots.get(key).copied())
+                .collect()
         };
         let own = places(&|key| key.service.is_some_and(|service| keys.contains(&service)));
-        if own.is_empty() { places(&|key| key.service.is_none()).into() } else { own.into() }
+        if own.is_empty() {
+            places(&|key| key.service.is_none()).into()
+        } else {
+            own.into()
+        }
     }
 
     /// Puts what was built, and everything else the transaction changed, into force.
@@ -212,8 +261,12 @@ impl Builder {
     }
 
     fn remove_service(&mut self, identity: Identity) {
-        let Some(slot) = self.service_slots.retire(&identity) else { return };
-        let Some(old) = self.current.services.get_mut(slot as usize).take() else { return };
+        let Some(slot) = self.service_slots.retire(&identity) else {
+            return;
+        };
+        let Some(old) = self.current.services.get_mut(slot as usize).take() else {
+            return;
+        };
         for key in &old.keys {
             // A key may have moved to another service in the same transaction.
             if self.current.directory.get(key) == Some(&slot) {
@@ -242,39 +295,72 @@ impl Builder {
         match &transaction.base {
             Some(base) => touched.extend(base.vips.keys()),
             None => {
-                touched = transaction.undo.iter().filter_map(|undo| match undo {
-                    Undo::Vip(address, _) => Some(*address),
-                    Undo::Service(..) | Undo::Backends(..) | Undo::Local(..) | Undo::Route(..) | Undo::Neighbor(..)
-                    | Undo::Timeouts(_) => None,
-                }).collect();
+                touched = transaction
+                    .undo
+                    .iter()
+                    .filter_map(|undo| match undo {
+                        Undo::Vip(address, _) => Some(*address),
+                        Undo::Service(..)
+                        | Undo::Backends(..)
+                        | Undo::Local(..)
+                        | Undo::Route(..)
+                        | Undo::Neighbor(..)
+                        | Undo::Timeouts(_) => None,
+                    })
+                    .collect();
             }
         }
         for address in touched {
             let vip = self.model.vips.get(&address).copied();
             self.edit_address(address, |entry| entry.vip = vip);
         }
-        let macs: BTreeSet<[u8; 6]> =
-            self.model.vips.values().filter(|vip| vip.owned).filter_map(|vip| vip.mac).collect();
+        let macs: BTreeSet<[u8; 6]> = self
+            .model
+            .vips
+            .values()
+            .filter(|vip| vip.owned)
+            .filter_map(|vip| vip.mac)
+            .collect();
         self.current.virtual_macs = macs.into_iter().collect();
     }
 
     fn install_locals(&mut self) {
         let before = self.current.locals.clone();
-        let mut locals: Vec<LocalAddress> = before.iter().map(|local| LocalAddress { live: false, ..*local }).collect();
+        let mut locals: Vec<LocalAddress> = before
+            .iter()
+            .map(|local| LocalAddress {
+                live: false,
+                ..*local
+            })
+            .collect();
         let mut placed: Vec<_> = self.local_slots.iter().collect();
         placed.sort_by_key(|(_, place)| **place);
         for (key, place) in placed {
             let spec = self.model.locals.get(key);
             let at = usize::from(*place);
             if at == locals.len() {
-                locals.push(LocalAddress { address: key.address, port_min: 0, port_max: 0, live: false });
+                locals.push(LocalAddress {
+                    address: key.address,
+                    port_min: 0,
+                    port_max: 0,
+                    live: false,
+                });
             }
             if let Some(spec) = spec {
                 let (port_min, port_max) = (spec.source_port_min, spec.source_port_max);
-                locals[at] = LocalAddress { address: key.address, port_min, port_max, live: true };
+                locals[at] = LocalAddress {
+                    address: key.address,
+                    port_min,
+                    port_max,
+                    live: true,
+                };
             }
         }
-        let live: HashSet<_> = locals.iter().filter(|local| local.live).map(|local| local.address).collect();
+        let live: HashSet<_> = locals
+            .iter()
+            .filter(|local| local.live)
+            .map(|local| local.address)
+            .collect();
         for local in before.iter().chain(&locals) {
             let is_live = live.contains(&local.address);
             self.edit_address(local.address, |entry| entry.local = is_live);
@@ -285,18 +371,35 @@ impl Builder {
     /// Neighbours that are no longer static start again unknown.
     fn install_neighbors(&mut self, transaction: &Transaction) {
         let gone: Vec<_> = match &transaction.base {
-            Some(base) => base.neighbors.keys().filter(|key| !self.model.neighbors.contains_key(key)).copied().collect(),
+            Some(base) => base
+                .neighbors
+                .keys()
+                .filter(|key| !self.model.neighbors.contains_key(key))
+                .copied()
+                .collect(),
             None => {
                 let touched = transaction.undo.iter().filter_map(|undo| match undo {
                     Undo::Neighbor(key, Some(_)) => Some(*key),
-                    Undo::Neighbor(_, None) | Undo::Vip(..) | Undo::Service(..) | Undo::Backends(..) | Undo::Local(..)
-                    | Undo::Route(..) | Undo::Timeouts(_) => None,
+                    Undo::Neighbor(_, None)
+                    | Undo::Vip(..)
+                    | Undo::Service(..)
+                    | Undo::Backends(..)
+                    | Undo::Local(..)
+                    | Undo::Route(..)
+                    | Undo::Timeouts(_) => None,
                 });
-                touched.filter(|key| !self.model.neighbors.contains_key(key)).collect()
+                touched
+                    .filter(|key| !self.model.neighbors.contains_key(key))
+                    .collect()
             }
         };
         for neighbor in gone {
-            let hops: Vec<_> = self.hops.iter().map(|(key, _)| *key).filter(|key| key.address == neighbor.address).collect();
+            let hops: Vec<_> = self
+                .hops
+                .iter()
+                .map(|(key, _)| *key)
+                .filter(|key| key.address == neighbor.address)
+                .collect();
             for key in hops {
                 self.hops.set_mac(&key, None, &self.ports);
                 self.hops.wish_again(key);
@@ -344,7 +447,11 @@ fn server(slot: u32, backend: &Backend) -> Server {
         address: backend.key.address,
         port: backend.key.port,
         slot,
-        weight: if backend.drain { 0 } else { u32::from(backend.weight) },
+        weight: if backend.drain {
+            0
+        } else {
+            u32::from(backend.weight)
+        },
         upper_threshold: backend.upper_threshold,
         lower_threshold: backend.lower_threshold,
     }

@@ -11,15 +11,29 @@ impl Builder {
     pub fn route_rows(&self) -> Vec<RouteRow> {
         let subnets = (0u16..).zip(self.ports.iter()).flat_map(|(id, port)| {
             port.addresses.iter().filter_map(move |&(address, len)| {
-                let gateway =
-                    GatewayRow { via: None, port: PortId(id), vlan: port.vlan, weight: 1, resolved: true };
+                let gateway = GatewayRow {
+                    via: None,
+                    port: PortId(id),
+                    vlan: port.vlan,
+                    weight: 1,
+                    resolved: true,
+                };
                 let to = Prefix::containing(address, len).ok()?;
-                Some(RouteRow { to, gateways: vec![gateway], mtu: None, origin: RouteOrigin::Connected })
+                Some(RouteRow {
+                    to,
+                    gateways: vec![gateway],
+                    mtu: None,
+                    origin: RouteOrigin::Connected,
+                })
             })
         });
         let configured = self.model.routes.values().map(|route| RouteRow {
             to: route.to,
-            gateways: route.gateways.iter().filter_map(|gateway| self.gateway_row(gateway)).collect(),
+            gateways: route
+                .gateways
+                .iter()
+                .filter_map(|gateway| self.gateway_row(gateway))
+                .collect(),
             mtu: route.mtu,
             origin: RouteOrigin::Static,
         });
@@ -31,10 +45,22 @@ impl Builder {
         let port = gateway.port.or_else(|| self.port_holding(gateway.via?))?;
         let vlan = gateway.vlan.or(self.ports.get(usize::from(port.0))?.vlan);
         let is_resolved = |address| {
-            let key = HopKey { port, vlan: vlan.map_or(0, u16::from), address };
-            self.current.hop(&key).is_some_and(|slot| self.egress.link(slot).resolved)
+            let key = HopKey {
+                port,
+                vlan: vlan.map_or(0, u16::from),
+                address,
+            };
+            self.current
+                .hop(&key)
+                .is_some_and(|slot| self.egress.link(slot).resolved)
         };
         let resolved = gateway.via.is_none_or(is_resolved);
-        Some(GatewayRow { via: gateway.via, port, vlan, weight: gateway.weight, resolved })
+        Some(GatewayRow {
+            via: gateway.via,
+            port,
+            vlan,
+            weight: gateway.weight,
+            resolved,
+        })
     }
 }

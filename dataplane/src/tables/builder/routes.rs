@@ -22,20 +22,34 @@ impl Builder {
         let mut ways: Vec<RouteWays> = Vec::new();
         for (id, port) in (0u16..).zip(self.ports.clone().iter()) {
             for &(address, len) in &port.addresses {
-                let Ok(prefix) = Prefix::containing(address, len) else { continue };
-                let out = RouteOut::OnLink { port: PortId(id), vlan: port.vlan.map_or(0, u16::from) };
+                let Ok(prefix) = Prefix::containing(address, len) else {
+                    continue;
+                };
+                let out = RouteOut::OnLink {
+                    port: PortId(id),
+                    vlan: port.vlan.map_or(0, u16::from),
+                };
                 prefixes.push((prefix, ways.len() as u32));
-                ways.push(RouteWays { ways: vec![out], mtu: None });
+                ways.push(RouteWays {
+                    ways: vec![out],
+                    mtu: None,
+                });
             }
         }
         let routes: Vec<_> = self.model.routes.values().cloned().collect();
         let mut gateways = BTreeSet::new();
         for route in &routes {
-            let outs: Vec<RouteOut> =
-                route.gateways.iter().flat_map(|gateway| self.way_out(gateway, &mut gateways)).collect();
+            let outs: Vec<RouteOut> = route
+                .gateways
+                .iter()
+                .flat_map(|gateway| self.way_out(gateway, &mut gateways))
+                .collect();
             if !outs.is_empty() {
                 prefixes.push((route.to, ways.len() as u32));
-                ways.push(RouteWays { ways: outs, mtu: route.mtu });
+                ways.push(RouteWays {
+                    ways: outs,
+                    mtu: route.mtu,
+                });
             }
         }
         self.current.routes = Arc::new((Lpm::new(&prefixes), ways));
@@ -53,7 +67,9 @@ impl Builder {
             None => RouteOut::OnLink { port, vlan },
             Some(address) => {
                 let key = HopKey { port, vlan, address };
-                let Some((slot, _)) = self.want_hop(key) else { return Vec::new() };
+                let Some((slot, _)) = self.want_hop(key) else {
+                    return Vec::new();
+                };
                 gateways.insert(key);
                 RouteOut::Via(slot)
             }
@@ -62,8 +78,13 @@ impl Builder {
     }
 
     pub(super) fn port_holding(&self, address: IpAddr) -> Option<PortId> {
-        let holds = |(own, len): &(IpAddr, u8)| Prefix::containing(*own, *len).is_ok_and(|prefix| prefix.contains(address));
-        (0u16..).zip(self.ports.iter()).find(|(_, port)| port.addresses.iter().any(holds)).map(|(id, _)| PortId(id))
+        let holds = |(own, len): &(IpAddr, u8)| {
+            Prefix::containing(*own, *len).is_ok_and(|prefix| prefix.contains(address))
+        };
+        (0u16..)
+            .zip(self.ports.iter())
+            .find(|(_, port)| port.addresses.iter().any(holds))
+            .map(|(id, _)| PortId(id))
     }
 
     fn drop_old_gateways(&mut self, gateways: BTreeSet<HopKey>) {
@@ -76,7 +97,9 @@ impl Builder {
     fn lead_all_servers(&mut self) {
         let slots: Vec<u32> = self.service_slots.live().map(|(_, slot)| slot).collect();
         for service in slots {
-            let Some(service) = self.current.service(service).cloned() else { continue };
+            let Some(service) = self.current.service(service).cloned() else {
+                continue;
+            };
             for (slot, backend) in &service.backends {
                 self.lead_server(*slot, backend);
             }
@@ -93,9 +116,10 @@ impl Builder {
         let (tunnel_port, vni, inner_mac) = match backend.forward {
             Forward::Tunnel(Tunnel::Gue { port, .. }) => (port, 0, [0; 6]),
             Forward::Tunnel(Tunnel::Vxlan { port, vni, inner_mac }) => (port, vni, inner_mac),
-            Forward::Tunnel(Tunnel::Ipip | Tunnel::Gre { .. }) | Forward::Dr | Forward::Nat | Forward::FullNat => {
-                (0, 0, [0; 6])
-            }
+            Forward::Tunnel(Tunnel::Ipip | Tunnel::Gre { .. })
+            | Forward::Dr
+            | Forward::Nat
+            | Forward::FullNat => (0, 0, [0; 6]),
         };
         let own_source = port.and_then(|port| {
             let same = |(own, _): &&(IpAddr, u8)| own.is_ipv4() == address.is_ipv4();
@@ -103,7 +127,11 @@ impl Builder {
         });
         let target = Target {
             mode: Mode::of(&backend.forward),
-            mtu: backend.path_mtu.or(route_mtu).or(port.map(|port| port.mtu)).unwrap_or(1500),
+            mtu: backend
+                .path_mtu
+                .or(route_mtu)
+                .or(port.map(|port| port.mtu))
+                .unwrap_or(1500),
             address,
             port: backend.key.port,
             source: backend.tunnel_source.or(own_source),
@@ -119,10 +147,22 @@ impl Builder {
     pub(crate) fn next_hop(&self, address: IpAddr, vlan: Option<u16>, salt: u32) -> Option<HopKey> {
         let ways = &self.ways_to(address)?.ways;
         match ways.get(salt as usize % ways.len())? {
-            RouteOut::OnLink { port, vlan: own } => Some(HopKey { port: *port, vlan: vlan.unwrap_or(*own), address }),
+            RouteOut::OnLink { port, vlan: own } => Some(HopKey {
+                port: *port,
+                vlan: vlan.unwrap_or(*own),
+                address,
+            }),
             RouteOut::Via(slot) => {
-                let hop = self.current.hops.iter().find(|(_, own)| own == slot).map(|(key, _)| *key)?;
-                Some(HopKey { vlan: vlan.unwrap_or(hop.vlan), ..hop })
+                let hop = self
+                    .current
+                    .hops
+                    .iter()
+                    .find(|(_, own)| own == slot)
+                    .map(|(key, _)| *key)?;
+                Some(HopKey {
+                    vlan: vlan.unwrap_or(hop.vlan),
+                    ..hop
+                })
             }
         }
     }

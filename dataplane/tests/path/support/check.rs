@@ -34,19 +34,35 @@ fn sliced(packet: &SlicedPacket<'_>, bytes: &[u8]) {
     let (src, dst, payload, number): (IpAddr, IpAddr, &[u8], IpNumber) = match &packet.net {
         Some(NetSlice::Ipv4(v4)) => {
             let header = v4.header().to_header();
-            assert_eq!(header.calc_header_checksum(), header.header_checksum, "IPv4 header of {bytes:02x?}");
+            assert_eq!(
+                header.calc_header_checksum(),
+                header.header_checksum,
+                "IPv4 header of {bytes:02x?}"
+            );
             let payload = v4.payload();
-            (header.source.into(), header.destination.into(), payload.payload, payload.ip_number)
+            (
+                header.source.into(),
+                header.destination.into(),
+                payload.payload,
+                payload.ip_number,
+            )
         }
         Some(NetSlice::Ipv6(v6)) => {
             let header = v6.header().to_header();
             let payload = v6.payload();
-            (header.source.into(), header.destination.into(), payload.payload, payload.ip_number)
+            (
+                header.source.into(),
+                header.destination.into(),
+                payload.payload,
+                payload.ip_number,
+            )
         }
         Some(NetSlice::Arp(_)) | None => return,
     };
     match &packet.transport {
-        Some(TransportSlice::Tcp(_)) => assert_eq!(transport_sum(src, dst, 6, payload), 0, "TCP of {bytes:02x?}"),
+        Some(TransportSlice::Tcp(_)) => {
+            assert_eq!(transport_sum(src, dst, 6, payload), 0, "TCP of {bytes:02x?}")
+        }
         Some(TransportSlice::Udp(udp)) => {
             if udp.checksum() != 0 {
                 assert_eq!(transport_sum(src, dst, 17, payload), 0, "UDP of {bytes:02x?}");
@@ -54,7 +70,9 @@ fn sliced(packet: &SlicedPacket<'_>, bytes: &[u8]) {
             inner_of_udp(udp.destination_port(), udp.payload());
         }
         Some(TransportSlice::Icmpv4(_)) => assert_eq!(sum(&[payload]), 0, "ICMP of {bytes:02x?}"),
-        Some(TransportSlice::Icmpv6(_)) => assert_eq!(transport_sum(src, dst, 58, payload), 0, "ICMPv6 of {bytes:02x?}"),
+        Some(TransportSlice::Icmpv6(_)) => {
+            assert_eq!(transport_sum(src, dst, 58, payload), 0, "ICMPv6 of {bytes:02x?}")
+        }
         Some(TransportSlice::Igmp(_)) => {}
         None => match number {
             IpNumber::IPV4 | IpNumber::IPV6 => ip(payload),
@@ -81,8 +99,12 @@ fn inner_of_udp(port: u16, payload: &[u8]) {
 fn transport_sum(src: IpAddr, dst: IpAddr, protocol: u8, payload: &[u8]) -> u16 {
     let len = (payload.len() as u32).to_be_bytes();
     match (src, dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => sum(&[&src.octets(), &dst.octets(), &[0, protocol], &len[2..], payload]),
-        (IpAddr::V6(src), IpAddr::V6(dst)) => sum(&[&src.octets(), &dst.octets(), &len, &[0, 0, 0, protocol], payload]),
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            sum(&[&src.octets(), &dst.octets(), &[0, protocol], &len[2..], payload])
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            sum(&[&src.octets(), &dst.octets(), &len, &[0, 0, 0, protocol], payload])
+        }
         _ => unreachable!("families differ"),
     }
 }

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
-    EtherType, Ethernet2Header, IpNumber, Ipv4Header, Ipv4Options, Ipv6Header, SingleVlanHeader, TcpHeader, UdpHeader, VlanId,
+    EtherType, Ethernet2Header, IpNumber, Ipv4Header, Ipv4Options, Ipv6Header, SingleVlanHeader, TcpHeader,
+    UdpHeader, VlanId,
 };
 
 use super::{CLIENT_MAC, LAN_MAC};
@@ -109,8 +110,14 @@ impl Frame {
         };
         match (self.src.ip(), self.dst.ip()) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                let mut header =
-                    Ipv4Header::new(transport.len() as u16, self.ttl, number, src.octets(), dst.octets()).unwrap();
+                let mut header = Ipv4Header::new(
+                    transport.len() as u16,
+                    self.ttl,
+                    number,
+                    src.octets(),
+                    dst.octets(),
+                )
+                .unwrap();
                 header.dscp = (self.tos >> 2).try_into().unwrap();
                 header.ecn = (self.tos & 3).try_into().unwrap();
                 header.dont_fragment = self.dont_fragment;
@@ -147,15 +154,17 @@ impl Frame {
                 (header.fin, header.syn) = (flags & FIN != 0, flags & SYN != 0);
                 (header.rst, header.ack) = (flags & RST != 0, flags & ACK != 0);
                 if let Some(mss) = self.mss {
-                    header.set_options(&[etherparse::TcpOptionElement::MaximumSegmentSize(mss)]).unwrap();
+                    header
+                        .set_options(&[etherparse::TcpOptionElement::MaximumSegmentSize(mss)])
+                        .unwrap();
                 }
                 header.checksum = match (self.src.ip(), self.dst.ip()) {
-                    (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                        header.calc_checksum_ipv4_raw(src.octets(), dst.octets(), &self.payload).unwrap()
-                    }
-                    (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                        header.calc_checksum_ipv6_raw(src.octets(), dst.octets(), &self.payload).unwrap()
-                    }
+                    (IpAddr::V4(src), IpAddr::V4(dst)) => header
+                        .calc_checksum_ipv4_raw(src.octets(), dst.octets(), &self.payload)
+                        .unwrap(),
+                    (IpAddr::V6(src), IpAddr::V6(dst)) => header
+                        .calc_checksum_ipv6_raw(src.octets(), dst.octets(), &self.payload)
+                        .unwrap(),
                     _ => panic!("families differ"),
                 };
                 header.write(&mut out).unwrap();
@@ -169,12 +178,12 @@ impl Frame {
                 };
                 if self.transport == Transport::Udp {
                     header.checksum = match (self.src.ip(), self.dst.ip()) {
-                        (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                            header.calc_checksum_ipv4_raw(src.octets(), dst.octets(), &self.payload).unwrap()
-                        }
-                        (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                            header.calc_checksum_ipv6_raw(src.octets(), dst.octets(), &self.payload).unwrap()
-                        }
+                        (IpAddr::V4(src), IpAddr::V4(dst)) => header
+                            .calc_checksum_ipv4_raw(src.octets(), dst.octets(), &self.payload)
+                            .unwrap(),
+                        (IpAddr::V6(src), IpAddr::V6(dst)) => header
+                            .calc_checksum_ipv6_raw(src.octets(), dst.octets(), &self.payload)
+                            .unwrap(),
                         _ => panic!("families differ"),
                     };
                 }
@@ -190,8 +199,18 @@ impl Frame {
 pub(crate) fn link(dst_mac: [u8; 6], src_mac: [u8; 6], vlan: Option<u16>, v6: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let ether_type = if v6 { EtherType::IPV6 } else { EtherType::IPV4 };
-    let outer = if vlan.is_some() { EtherType::VLAN_TAGGED_FRAME } else { ether_type };
-    Ethernet2Header { source: src_mac, destination: dst_mac, ether_type: outer }.write(&mut out).unwrap();
+    let outer = if vlan.is_some() {
+        EtherType::VLAN_TAGGED_FRAME
+    } else {
+        ether_type
+    };
+    Ethernet2Header {
+        source: src_mac,
+        destination: dst_mac,
+        ether_type: outer,
+    }
+    .write(&mut out)
+    .unwrap();
     if let Some(id) = vlan {
         let header = SingleVlanHeader {
             pcp: Default::default(),
@@ -205,7 +224,16 @@ pub(crate) fn link(dst_mac: [u8; 6], src_mac: [u8; 6], vlan: Option<u16>, v6: bo
 }
 
 /// An ICMP or ICMPv6 frame with this type, code, second word and payload.
-pub(crate) fn icmp(dst_mac: [u8; 6], src: IpAddr, dst: IpAddr, ttl: u8, kind: u8, code: u8, word: [u8; 4], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn icmp(
+    dst_mac: [u8; 6],
+    src: IpAddr,
+    dst: IpAddr,
+    ttl: u8,
+    kind: u8,
+    code: u8,
+    word: [u8; 4],
+    payload: &[u8],
+) -> Vec<u8> {
     let mut out = link(dst_mac, CLIENT_MAC, None, dst.is_ipv6());
     let mut message = vec![kind, code, 0, 0];
     message.extend(word);
@@ -214,11 +242,24 @@ pub(crate) fn icmp(dst_mac: [u8; 6], src: IpAddr, dst: IpAddr, ttl: u8, kind: u8
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let sum = super::check::sum(&[&message]);
             message[2..4].copy_from_slice(&sum.to_be_bytes());
-            let header = Ipv4Header::new(message.len() as u16, ttl, IpNumber::ICMP, src.octets(), dst.octets()).unwrap();
+            let header = Ipv4Header::new(
+                message.len() as u16,
+                ttl,
+                IpNumber::ICMP,
+                src.octets(),
+                dst.octets(),
+            )
+            .unwrap();
             header.write(&mut out).unwrap();
         }
         (IpAddr::V6(src), IpAddr::V6(dst)) => {
-            let pseudo = [&src.octets()[..], &dst.octets(), &(message.len() as u32).to_be_bytes(), &[0, 0, 0, 58]].concat();
+            let pseudo = [
+                &src.octets()[..],
+                &dst.octets(),
+                &(message.len() as u32).to_be_bytes(),
+                &[0, 0, 0, 58],
+            ]
+            .concat();
             let sum = super::check::sum(&[&pseudo, &message]);
             message[2..4].copy_from_slice(&sum.to_be_bytes());
             let header = Ipv6Header {

@@ -19,7 +19,8 @@ use weir_dataplane::{DropReason, FrameBuf, Packet, PortId, Verdict, WorkerId};
 use weir_proto::time::{Duration, Instant};
 use weir_rings::counters::{Counters, CountersReader};
 use weir_rings::message::{
-    Backend, BackendKey, Command, Forward, LocalAddress, LocalAddressKey, Protocol, SchedulerKind, Service, ServiceKey, Vip,
+    Backend, BackendKey, Command, Forward, LocalAddress, LocalAddressKey, Protocol, SchedulerKind, Service,
+    ServiceKey, Vip,
 };
 use weir_rings::snapshot::Publisher;
 use weir_wire::MacAddr;
@@ -62,12 +63,21 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let settings = Settings { flows_max_v4: 4096, flows_max_v6: 4096, templates_max: 1024, ..Settings::default() };
+        let settings = Settings {
+            flows_max_v4: 4096,
+            flows_max_v6: 4096,
+            templates_max: 1024,
+            ..Settings::default()
+        };
         Self {
             workers: 1,
             rss: vec![Rss::None, Rss::None],
             settings,
-            limits: Limits { services: 256, backends: 1024, hops: 256 },
+            limits: Limits {
+                services: 256,
+                backends: 1024,
+                hops: 256,
+            },
             seed: Seed::fixed(42),
             back_vlan: None,
         }
@@ -112,13 +122,26 @@ impl World {
                 mtu: 1500,
             },
         ];
-        let counters = Counters::heap(Shared::counters_shape(&setup.limits, setup.workers.into(), 2)).unwrap();
+        let counters =
+            Counters::heap(Shared::counters_shape(&setup.limits, setup.workers.into(), 2)).unwrap();
         let egress = Arc::new(EgressTable::new(setup.limits.egress_slots()));
-        let builder =
-            Builder::new(setup.limits, ports, egress.clone(), setup.seed, counters.reader(), counters.directory());
+        let builder = Builder::new(
+            setup.limits,
+            ports,
+            egress.clone(),
+            setup.seed,
+            counters.reader(),
+            counters.directory(),
+        );
         let steering = Steering::new(setup.workers, setup.rss, setup.seed);
-        let shared =
-            Arc::new(Shared::new(setup.seed, setup.limits, setup.settings, egress, counters.reader(), steering));
+        let shared = Arc::new(Shared::new(
+            setup.seed,
+            setup.limits,
+            setup.settings,
+            egress,
+            counters.reader(),
+            steering,
+        ));
         let mut publisher = Publisher::new(builder.snapshot());
         let paths = (0..setup.workers)
             .map(|worker| {
@@ -170,7 +193,8 @@ impl World {
             if let HopWish::Resolve(key) = wish
                 && !self.silent.contains(&key.address)
             {
-                self.builder.set_neighbor(&key, Some(MacAddr(mac_of(key.address))));
+                self.builder
+                    .set_neighbor(&key, Some(MacAddr(mac_of(key.address))));
             }
         }
     }
@@ -212,7 +236,12 @@ impl World {
         self.settle(at, port, verdicts[0], &packets[0]);
         self.exchange_notes();
         self.grant_wishes();
-        Out { verdict: verdicts[0], frame: packets[0].data().to_vec(), worker: at, steered }
+        Out {
+            verdict: verdicts[0],
+            frame: packets[0].data().to_vec(),
+            worker: at,
+            steered,
+        }
     }
 
     fn settle(&self, worker: u8, port: PortId, verdict: Verdict, packet: &FrameBuf) {
@@ -236,7 +265,11 @@ impl World {
 
     /// Next hops the workers asked for, as the main thread would make and resolve them.
     fn grant_wishes(&mut self) {
-        let wanted: Vec<HopKey> = self.paths.iter_mut().flat_map(|path| path.take_wanted().collect::<Vec<_>>()).collect();
+        let wanted: Vec<HopKey> = self
+            .paths
+            .iter_mut()
+            .flat_map(|path| path.take_wanted().collect::<Vec<_>>())
+            .collect();
         if wanted.is_empty() {
             return;
         }
@@ -280,7 +313,7 @@ impl World {
                 ("packets_in", load.packets_in),
                 ("packets_out", load.packets_out),
             ] {
-                all.insert(format!("{}.{name}", owner.key), value);
+                *all.entry(format!("{}.{name}", owner.key)).or_insert(0) += value;
             }
         }
         all.retain(|_, value| *value != 0);
@@ -292,30 +325,52 @@ impl World {
         let after = self.counters();
         let names = before.keys().chain(after.keys());
         let get = |map: &BTreeMap<String, u64>, name: &String| map.get(name).copied().unwrap_or(0) as i64;
-        names.map(|name| (name.clone(), get(&after, name) - get(before, name))).filter(|(_, by)| *by != 0).collect()
+        names
+            .map(|name| (name.clone(), get(&after, name) - get(before, name)))
+            .filter(|(_, by)| *by != 0)
+            .collect()
     }
 
     /// Everything that came in went out or was counted by name.
     pub(crate) fn assert_conserved(&self) {
         let total = self.reader.worker_total();
-        let drops: u64 = (0..DropReason::COUNT).map(|index| self.reader.reason_total(index)).sum();
+        let drops: u64 = (0..DropReason::COUNT)
+            .map(|index| self.reader.reason_total(index))
+            .sum();
         assert_eq!(total.dropped, drops);
-        assert_eq!(total.rx_packets, total.tx_packets + total.punted + drops, "{:?}", self.counters());
+        assert_eq!(
+            total.rx_packets,
+            total.tx_packets + total.punted + drops,
+            "{:?}",
+            self.counters()
+        );
         assert_eq!(total.steered_out, total.steered_in);
         assert_eq!(total.out_of_shape, 0);
         for worker in self.reader.workers() {
             let row = self.reader.worker(worker).unwrap();
-            assert_eq!(row.rx_packets + row.steered_in, row.tx_packets + row.punted + row.dropped + row.steered_out);
+            assert_eq!(
+                row.rx_packets + row.steered_in,
+                row.tx_packets + row.punted + row.dropped + row.steered_out
+            );
         }
     }
 
     pub(crate) fn backend_slot(&self, address: &str) -> u32 {
-        self.reader.backend_slots().find(|(_, owner)| owner.key.address == ip(address)).unwrap().0
+        self.reader
+            .backend_slots()
+            .find(|(_, owner)| owner.key.address == ip(address))
+            .unwrap()
+            .0
     }
 }
 
 pub(crate) fn default_route(prefix: &str, via: &str) -> weir_rings::message::Route {
-    let gateway = weir_rings::message::Gateway { via: Some(ip(via)), port: None, vlan: None, weight: 1 };
+    let gateway = weir_rings::message::Gateway {
+        via: Some(ip(via)),
+        port: None,
+        vlan: None,
+        weight: 1,
+    };
     weir_rings::message::Route {
         to: weir_rings::message::Prefix::new(ip(prefix), 0).unwrap(),
         gateways: vec![gateway],
@@ -324,26 +379,42 @@ pub(crate) fn default_route(prefix: &str, via: &str) -> weir_rings::message::Rou
 }
 
 pub(crate) fn service(protocol: Protocol, address: &str, port: u16) -> Service {
-    let key = ServiceKey { protocol, address: ip(address), port };
+    let key = ServiceKey {
+        protocol,
+        address: ip(address),
+        port,
+    };
     Service::new(key, SchedulerKind::Rr, weir_rings::message::ForwardMode::Dr)
 }
 
 pub(crate) fn backend(service: &Service, address: &str, port: u16, forward: Forward) -> Backend {
-    Backend::new(service.key, BackendKey { address: ip(address), port }, forward)
+    Backend::new(
+        service.key,
+        BackendKey {
+            address: ip(address),
+            port,
+        },
+        forward,
+    )
 }
 
 /// A service and its servers.
 pub(crate) fn with_backends(service: &Service, servers: &[(&str, u16)], forward: Forward) -> Vec<Command> {
     let mut commands = vec![Command::UpsertService(*service)];
     commands.extend(
-        servers.iter().map(|(address, port)| Command::UpsertBackend(backend(service, address, *port, forward))),
+        servers
+            .iter()
+            .map(|(address, port)| Command::UpsertBackend(backend(service, address, *port, forward))),
     );
     commands
 }
 
 pub(crate) fn local(address: &str, min: u16, max: u16) -> Command {
     Command::UpsertLocalAddress(LocalAddress {
-        key: LocalAddressKey { address: ip(address), service: None },
+        key: LocalAddressKey {
+            address: ip(address),
+            service: None,
+        },
         port: None,
         vlan: None,
         source_port_min: min,
@@ -353,7 +424,10 @@ pub(crate) fn local(address: &str, min: u16, max: u16) -> Command {
 
 /// The seed of a random test: from `WEIR_SEED`, else `default`. Printed, so that a failure shows it.
 pub(crate) fn seed(default: u64) -> u64 {
-    let seed = std::env::var("WEIR_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let seed = std::env::var("WEIR_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default);
     println!("WEIR_SEED={seed}");
     seed
 }
