@@ -17,7 +17,11 @@ const EXIT_CONFIG: u8 = 4;
 /// Reads [dataplane] and [[port]] of the configuration; services and backends come from weir-control over the socket.
 /// Without weir-control it goes on with what it was told last. SIGTERM and SIGINT end it cleanly.
 #[derive(Debug, Parser)]
-#[command(name = "weir-dataplane", version, after_help = "Exit status: 0 ended by a signal, 1 failed, 2 usage, 4 configuration invalid.")]
+#[command(
+    name = "weir-dataplane",
+    version,
+    after_help = "Exit status: 0 ended by a signal, 1 failed, 2 usage, 4 configuration invalid."
+)]
 struct Arguments {
     /// The configuration file, shared with weir-control.
     #[arg(short, long, value_name = "FILE", default_value = "/etc/weir/weir.toml")]
@@ -63,7 +67,11 @@ fn main() -> ExitCode {
         eprintln!("weir-dataplane: {message}");
         return ExitCode::from(2);
     }
-    let done = if arguments.check { check(&config, &arguments.eal) } else { daemon::run(&config, &arguments.eal) };
+    let done = if arguments.check {
+        check(&config, &arguments.eal)
+    } else {
+        daemon::run(&config, &arguments.eal)
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -74,7 +82,12 @@ fn main() -> ExitCode {
 }
 
 fn check(config: &weir_configs::Config, eal: &[String]) -> Result<(), Failure> {
-    let plan = daemon::eal::plan(&config.dataplane, &config.ports, daemon::eal::Machine::read(), eal)?;
+    let plan = daemon::eal::plan(
+        &config.dataplane,
+        &config.ports,
+        daemon::eal::Machine::read(),
+        eal,
+    )?;
     println!("{plan}");
     Ok(())
 }
@@ -82,7 +95,9 @@ fn check(config: &weir_configs::Config, eal: &[String]) -> Result<(), Failure> {
 fn log_to_stderr(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .map_err(|error| format!("--log-level {filter}: {error}; write for example --log-level debug"))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr)
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => subscriber.with_target(false).init(),

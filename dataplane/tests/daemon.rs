@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use weir_rings::counters::{CountersReader, WorkerCounts};
 use weir_rings::link::{ControlEnd, Output as Told};
 use weir_rings::message::{
-    self, Backend, BackendKey, Event, Forward, ForwardMode, Neighbor, NeighborKey, Protocol, SchedulerKind, Service,
-    ServiceKey, Vip,
+    self, Backend, BackendKey, Event, Forward, ForwardMode, Neighbor, NeighborKey, Protocol, SchedulerKind,
+    Service, ServiceKey, Vip,
 };
 use weir_rings::query::{FlowFilter, Request, Response};
 
@@ -61,7 +61,11 @@ impl Dataplane {
         let mut stderr = Vec::new();
         std::io::Read::read_to_end(self.child.stderr.as_mut().unwrap(), &mut stderr).unwrap();
         assert!(!self.socket().exists(), "the socket is left behind");
-        Output { status, stdout: Vec::new(), stderr }
+        Output {
+            status,
+            stdout: Vec::new(),
+            stderr,
+        }
     }
 }
 
@@ -117,16 +121,35 @@ fn write_capture(path: &Path, clients: u16) {
 
 /// A service with two servers whose MACs are known.
 fn commands() -> Vec<message::Command> {
-    let key = ServiceKey { protocol: Protocol::Tcp, address: ip(VIP), port: 80 };
+    let key = ServiceKey {
+        protocol: Protocol::Tcp,
+        address: ip(VIP),
+        port: 80,
+    };
     let service = Service::new(key, SchedulerKind::Rr, ForwardMode::Dr);
-    let mut commands =
-        vec![message::Command::UpsertVip(Vip::owned(ip(VIP))), message::Command::UpsertService(service)];
+    let mut commands = vec![
+        message::Command::UpsertVip(Vip::owned(ip(VIP))),
+        message::Command::UpsertService(service),
+    ];
     for (last, server) in (1u8..).zip(SERVERS) {
-        let key_of = BackendKey { address: ip(server), port: 80 };
-        commands.push(message::Command::UpsertBackend(Backend::new(key, key_of, Forward::Dr)));
-        let neighbor = NeighborKey { address: ip(server), port: None, vlan: None };
-        commands
-            .push(message::Command::UpsertNeighbor(Neighbor { key: neighbor, mac: [2, 0, 0, 0, 1, last] }));
+        let key_of = BackendKey {
+            address: ip(server),
+            port: 80,
+        };
+        commands.push(message::Command::UpsertBackend(Backend::new(
+            key,
+            key_of,
+            Forward::Dr,
+        )));
+        let neighbor = NeighborKey {
+            address: ip(server),
+            port: None,
+            vlan: None,
+        };
+        commands.push(message::Command::UpsertNeighbor(Neighbor {
+            key: neighbor,
+            mac: [2, 0, 0, 0, 1, last],
+        }));
     }
     commands
 }
@@ -140,9 +163,20 @@ fn wait_for(what: &str, mut seen: impl FnMut() -> bool) {
 }
 
 fn assert_conserved(counters: &CountersReader) {
-    let WorkerCounts { rx_packets, tx_packets, punted, dropped, steered_in, steered_out, .. } =
-        counters.worker_total();
-    assert_eq!(rx_packets, tx_packets + punted + dropped, "rx == tx + punted + dropped");
+    let WorkerCounts {
+        rx_packets,
+        tx_packets,
+        punted,
+        dropped,
+        steered_in,
+        steered_out,
+        ..
+    } = counters.worker_total();
+    assert_eq!(
+        rx_packets,
+        tx_packets + punted + dropped,
+        "rx == tx + punted + dropped"
+    );
     assert_eq!(steered_in, steered_out, "what was handed over arrived");
 }
 
@@ -166,22 +200,44 @@ fn ask(end: &mut ControlEnd, request: Request) -> Response {
 /// Floods the VIP from a capture without end; every packet must be accounted for when the process has ended.
 fn balance(workers: &str) {
     let device = "vdev:net_pcap0,rx_pcap={dir}/in.pcap,infinite_rx=1,tx_pcap=/dev/null";
-    let dataplane =
-        Dataplane::start(device, workers, |directory| write_capture(&directory.join("in.pcap"), 64));
+    let dataplane = Dataplane::start(device, workers, |directory| {
+        write_capture(&directory.join("in.pcap"), 64)
+    });
     let mut end = dataplane.connect();
     let counters = end.counters().clone();
-    let told = end.commit_and_wait(end.next_generation(), true, commands(), PATIENCE).unwrap();
-    assert!(matches!(told, Event::Published { services: 1, backends: 2, .. }), "{told:?}");
+    let told = end
+        .commit_and_wait(end.next_generation(), true, commands(), PATIENCE)
+        .unwrap();
+    assert!(
+        matches!(
+            told,
+            Event::Published {
+                services: 1,
+                backends: 2,
+                ..
+            }
+        ),
+        "{told:?}"
+    );
 
     wait_for("all flows", || counters.worker_total().flows == 64);
-    wait_for("packets to the servers", || counters.worker_total().tx_packets > 10_000);
-    let Response::Flows { rows, more } =
-        ask(&mut end, Request::Flows { filter: FlowFilter::default(), limit: 100 })
-    else {
+    wait_for("packets to the servers", || {
+        counters.worker_total().tx_packets > 10_000
+    });
+    let Response::Flows { rows, more } = ask(
+        &mut end,
+        Request::Flows {
+            filter: FlowFilter::default(),
+            limit: 100,
+        },
+    ) else {
         panic!("not flows")
     };
     assert!(rows.len() == 64 && !more);
-    let to_first = rows.iter().filter(|row| row.backend.ip() == ip(SERVERS[0])).count();
+    let to_first = rows
+        .iter()
+        .filter(|row| row.backend.ip() == ip(SERVERS[0]))
+        .count();
     assert_eq!(to_first, 32, "round robin over all workers");
 
     let asked = |source: &str| Request::Explain {
@@ -191,12 +247,18 @@ fn balance(workers: &str) {
         port: None,
     };
     for source in ["192.0.2.10:10001", "192.0.2.10:10002", "192.0.2.33:5"] {
-        let Response::Explain(story) = ask(&mut end, asked(source)) else { panic!("no explanation") };
+        let Response::Explain(story) = ask(&mut end, asked(source)) else {
+            panic!("no explanation")
+        };
         assert_eq!(story.verdict, "tx", "{story:?}");
     }
 
     let output = dataplane.stop();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_conserved(&counters);
 }
 
@@ -213,19 +275,24 @@ fn two_workers_hand_over_and_account_for_every_packet() {
 #[test]
 fn forwarding_goes_on_without_control_and_a_new_control_finds_the_flows() {
     let device = "vdev:net_pcap0,rx_pcap={dir}/in.pcap,infinite_rx=1,tx_pcap=/dev/null";
-    let dataplane =
-        Dataplane::start(device, "[0]", |directory| write_capture(&directory.join("in.pcap"), 16));
+    let dataplane = Dataplane::start(device, "[0]", |directory| {
+        write_capture(&directory.join("in.pcap"), 16)
+    });
     let mut end = dataplane.connect();
-    end.commit_and_wait(end.next_generation(), true, commands(), PATIENCE).unwrap();
+    end.commit_and_wait(end.next_generation(), true, commands(), PATIENCE)
+        .unwrap();
     let counters = end.counters().clone();
     wait_for("all flows", || counters.worker_total().flows == 16);
     drop(end);
 
     let before = counters.worker_total().tx_packets;
-    wait_for("packets without control", || counters.worker_total().tx_packets > before + 1000);
+    wait_for("packets without control", || {
+        counters.worker_total().tx_packets > before + 1000
+    });
     let mut end = dataplane.connect();
     assert!(end.hello().generation > 0);
-    end.commit_and_wait(end.next_generation(), true, commands(), PATIENCE).unwrap();
+    end.commit_and_wait(end.next_generation(), true, commands(), PATIENCE)
+        .unwrap();
     assert_eq!(counters.worker_total().flows_created, 16, "no flow moved");
     assert!(dataplane.stop().status.success());
     assert_conserved(&counters);
@@ -234,9 +301,15 @@ fn forwarding_goes_on_without_control_and_a_new_control_finds_the_flows() {
 #[test]
 fn check_prints_the_plan_and_starts_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let output = command(&config(directory.path(), "null", "[0]")).arg("--check").output().unwrap();
+    let output = command(&config(directory.path(), "null", "[0]"))
+        .arg("--check")
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.contains("--vdev=net_null0") && text.contains("--no-huge"), "{text}");
+    assert!(
+        output.status.success() && text.contains("--vdev=net_null0") && text.contains("--no-huge"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -251,7 +324,9 @@ fn a_bad_configuration_ends_with_4_and_says_where() {
 #[test]
 fn a_cpu_that_is_not_there_is_refused_before_eal_starts() {
     let directory = tempfile::tempdir().unwrap();
-    let output = command(&config(directory.path(), "null", "[1000]")).output().unwrap();
+    let output = command(&config(directory.path(), "null", "[1000]"))
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("CPU 1000") && text.contains("workers"), "{text}");

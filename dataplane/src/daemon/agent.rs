@@ -46,7 +46,12 @@ pub struct Agent {
 impl Agent {
     /// Tables as `builder` has them, published through `publisher`.
     pub fn new(end: DataplaneEnd, builder: Builder, publisher: Publisher<Snapshot>) -> Self {
-        Self { end, builder, publisher, announcements: Vec::new() }
+        Self {
+            end,
+            builder,
+            publisher,
+            announcements: Vec::new(),
+        }
     }
 
     /// Takes the next thing control sent; a question comes back to the caller.
@@ -54,7 +59,11 @@ impl Agent {
         match input {
             Input::Connected(who) => info!(pid = who.pid, uid = who.uid, "control connected"),
             Input::TurnedAway(who) => {
-                warn!(pid = who.pid, uid = who.uid, "a user without permission tried to take control")
+                warn!(
+                    pid = who.pid,
+                    uid = who.uid,
+                    "a user without permission tried to take control"
+                )
             }
             Input::Disconnected(why) => {
                 info!(%why, "control is gone; forwarding goes on with what is in force");
@@ -74,7 +83,8 @@ impl Agent {
         for (index, command) in (0u32..).zip(&transaction.commands) {
             if let Err(refusal) = self.builder.apply(command) {
                 warn!(generation, index, %refusal, "refused a transaction");
-                self.end.refused(generation, Some(index), refusal.reason, refusal.detail);
+                self.end
+                    .refused(generation, Some(index), refusal.reason, refusal.detail);
                 return;
             }
         }
@@ -109,7 +119,11 @@ impl Agent {
 
     /// The newest generation that every worker has taken up.
     fn generation_passed(&mut self) -> u64 {
-        if self.publisher.reclaim() == 0 { self.publisher.current().generation } else { 0 }
+        if self.publisher.reclaim() == 0 {
+            self.publisher.current().generation
+        } else {
+            0
+        }
     }
 
     /// Frees snapshots that every worker has left.
@@ -165,9 +179,12 @@ impl Agent {
     pub fn held_addresses(&self) -> Vec<(PortId, IpAddr, MacAddr)> {
         let snapshot = self.snapshot();
         let vips = snapshot.vips().filter(|vip| vip.owned);
-        let held = vips.flat_map(|vip| places(snapshot, vip).map(|place| (place.port, place.address, place.mac)));
+        let held =
+            vips.flat_map(|vip| places(snapshot, vip).map(|place| (place.port, place.address, place.mac)));
         let own = (0u16..).zip(snapshot.ports()).flat_map(|(id, port)| {
-            port.addresses.iter().map(move |(address, _)| (PortId(id), *address, port.mac))
+            port.addresses
+                .iter()
+                .map(move |(address, _)| (PortId(id), *address, port.mac))
         });
         held.chain(own).collect()
     }
@@ -175,17 +192,20 @@ impl Agent {
     fn announce(&mut self, address: IpAddr) {
         let snapshot = self.publisher.current();
         let vip = snapshot.vips().find(|vip| vip.address == address && vip.owned);
-        self.announcements.extend(vip.into_iter().flat_map(|vip| places(snapshot, vip)));
+        self.announcements
+            .extend(vip.into_iter().flat_map(|vip| places(snapshot, vip)));
     }
 }
 
 /// The ports a VIP is held on.
 fn places<'a>(snapshot: &'a Snapshot, vip: &'a message::Vip) -> impl Iterator<Item = Announcement> + 'a {
     let ports = (0u16..).zip(snapshot.ports());
-    ports.filter(|(id, _)| vip.port.is_none_or(|own| own.0 == *id)).map(|(id, port)| Announcement {
-        port: PortId(id),
-        vlan: vip.vlan.or(port.vlan).map_or(0, |vlan| vlan.get()),
-        address: vip.address,
-        mac: vip.mac.map_or(port.mac, MacAddr),
-    })
+    ports
+        .filter(|(id, _)| vip.port.is_none_or(|own| own.0 == *id))
+        .map(|(id, port)| Announcement {
+            port: PortId(id),
+            vlan: vip.vlan.or(port.vlan).map_or(0, |vlan| vlan.get()),
+            address: vip.address,
+            mac: vip.mac.map_or(port.mac, MacAddr),
+        })
 }

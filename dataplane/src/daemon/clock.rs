@@ -13,12 +13,16 @@ pub struct Clock {
 impl Clock {
     /// A clock that starts at 1 s, so that times a little before the start exist.
     pub fn start() -> Self {
-        Self { start: SystemInstant::now() }
+        Self {
+            start: SystemInstant::now(),
+        }
     }
 
     /// The time.
     #[inline]
     pub fn now(&self) -> Instant {
-        Instant::from_nanos(1_000_000_000 + u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX / 2))
+        Instant::from_nanos(
+            1_000_000_000 + u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX / 2),
+        )
     }
 }

@@ -47,7 +47,11 @@ impl Machine {
 /// One above the highest CPU of a list such as `0-3,8`.
 fn cpus_online(list: &Path) -> u16 {
     let text = std::fs::read_to_string(list).unwrap_or_default();
-    let highest = text.trim().split([',', '-']).filter_map(|cpu| cpu.parse::<u16>().ok()).max();
+    let highest = text
+        .trim()
+        .split([',', '-'])
+        .filter_map(|cpu| cpu.parse::<u16>().ok())
+        .max();
     highest.unwrap_or(0) + 1
 }
 
@@ -57,8 +61,17 @@ fn huge_pages_free_mb(root: &Path) -> u64 {
         .flatten()
         .filter_map(|size| {
             let name = size.file_name();
-            let page_kb: u64 = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
-            let free: u64 = std::fs::read_to_string(size.path().join("free_hugepages")).ok()?.trim().parse().ok()?;
+            let page_kb: u64 = name
+                .to_str()?
+                .strip_prefix("hugepages-")?
+                .strip_suffix("kB")?
+                .parse()
+                .ok()?;
+            let free: u64 = std::fs::read_to_string(size.path().join("free_hugepages"))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()?;
             Some(page_kb * free / 1024)
         })
         .sum()
@@ -95,18 +108,31 @@ impl core::fmt::Display for Plan {
             Memory::HugePages => "huge pages",
             Memory::OrdinaryPages => "ordinary pages",
         };
-        write!(f, "memory: {} MiB of {pages}, {} packet buffers of {} bytes", self.memory_mb, self.mbufs, self.data_room_bytes)
+        write!(
+            f,
+            "memory: {} MiB of {pages}, {} packet buffers of {} bytes",
+            self.memory_mb, self.mbufs, self.data_room_bytes
+        )
     }
 }
 
 /// Decides what EAL is told. `extra` are the arguments given after `--` on the command line.
-pub fn plan(dataplane: &Dataplane, ports: &[Port], machine: Machine, extra: &[String]) -> Result<Plan, Failure> {
+pub fn plan(
+    dataplane: &Dataplane,
+    ports: &[Port],
+    machine: Machine,
+    extra: &[String],
+) -> Result<Plan, Failure> {
     let mbufs = dataplane.mbufs.unwrap_or_else(|| mbufs_needed(dataplane, ports));
     let data_room_bytes = data_room_bytes(ports);
     let pool_mb = u64::from(mbufs) * (MBUF_HEADER_BYTES + u64::from(data_room_bytes)) / (1 << 20) + 1;
     let memory_mb = dataplane.memory_mb.map_or(pool_mb + EAL_OVERHEAD_MB, u64::from);
     if memory_mb < pool_mb {
-        return Err(Failure::MemoryBelowPool { memory_mb, pool_mb, mbufs });
+        return Err(Failure::MemoryBelowPool {
+            memory_mb,
+            pool_mb,
+            mbufs,
+        });
     }
     let memory = choose_memory(dataplane.huge_pages, memory_mb, machine)?;
     check_workers(&dataplane.workers, machine)?;
@@ -123,7 +149,13 @@ pub fn plan(dataplane: &Dataplane, ports: &[Port], machine: Machine, extra: &[St
     arguments.extend(devices(ports));
     arguments.extend(dataplane.eal_args.iter().cloned());
     arguments.extend(extra.iter().cloned());
-    Ok(Plan { arguments, memory, memory_mb, mbufs, data_room_bytes })
+    Ok(Plan {
+        arguments,
+        memory,
+        memory_mb,
+        mbufs,
+        data_room_bytes,
+    })
 }
 
 fn mbufs_needed(dataplane: &Dataplane, ports: &[Port]) -> u32 {
@@ -142,7 +174,11 @@ fn mbufs_needed(dataplane: &Dataplane, ports: &[Port]) -> u32 {
 
 /// One segment holds any frame, so that vector receive paths stay possible with jumbo frames too.
 fn data_room_bytes(ports: &[Port]) -> u16 {
-    let frame_max = ports.iter().map(|port| port.mtu + FRAME_OVERHEAD_BYTES).max().unwrap_or_default();
+    let frame_max = ports
+        .iter()
+        .map(|port| port.mtu + FRAME_OVERHEAD_BYTES)
+        .max()
+        .unwrap_or_default();
     // Drivers round their buffer length down to whole KiB.
     DATA_ROOM_BYTES.max(HEADROOM_BYTES + frame_max.next_multiple_of(1024))
 }
@@ -154,13 +190,19 @@ fn choose_memory(wish: HugePages, memory_mb: u64, machine: Machine) -> Result<Me
         HugePages::Auto if enough => Ok(Memory::HugePages),
         HugePages::Auto => Ok(Memory::OrdinaryPages),
         HugePages::On if enough => Ok(Memory::HugePages),
-        HugePages::On => Err(Failure::TooFewHugePages { need_mb: memory_mb, free_mb: machine.huge_pages_free_mb }),
+        HugePages::On => Err(Failure::TooFewHugePages {
+            need_mb: memory_mb,
+            free_mb: machine.huge_pages_free_mb,
+        }),
     }
 }
 
 fn check_workers(workers: &[u16], machine: Machine) -> Result<(), Failure> {
     match workers.iter().find(|cpu| **cpu >= machine.cpus_online) {
-        Some(cpu) => Err(Failure::NoSuchCpu { cpu: *cpu, online: machine.cpus_online }),
+        Some(cpu) => Err(Failure::NoSuchCpu {
+            cpu: *cpu,
+            online: machine.cpus_online,
+        }),
         None => Ok(()),
     }
 }
@@ -171,7 +213,10 @@ fn lcores(workers: &[u16], machine: Machine) -> String {
         1 => format!("{MAIN_LCORE}@0"),
         count => format!("{MAIN_LCORE}@(0-{})", count - 1),
     };
-    workers.iter().zip(MAIN_LCORE + 1..).fold(main, |list, (cpu, lcore)| format!("{list},{lcore}@{cpu}"))
+    workers
+        .iter()
+        .zip(MAIN_LCORE + 1..)
+        .fold(main, |list, (cpu, lcore)| format!("{list},{lcore}@{cpu}"))
 }
 
 fn devices(ports: &[Port]) -> Vec<String> {
@@ -181,7 +226,11 @@ fn devices(ports: &[Port]) -> Vec<String> {
     }
     for (index, port) in ports.iter().enumerate() {
         let (name, driver_arguments) = port.device.eal(index);
-        let text = if driver_arguments.is_empty() { name } else { format!("{name},{driver_arguments}") };
+        let text = if driver_arguments.is_empty() {
+            name
+        } else {
+            format!("{name},{driver_arguments}")
+        };
         match port.device {
             Device::Pci { .. } => arguments.extend(["-a".to_owned(), text]),
             Device::Vf { .. }
@@ -210,7 +259,10 @@ pub fn host_device(index: usize) -> String {
 mod tests {
     use super::*;
 
-    const MACHINE: Machine = Machine { huge_pages_free_mb: 0, cpus_online: 2 };
+    const MACHINE: Machine = Machine {
+        huge_pages_free_mb: 0,
+        cpus_online: 2,
+    };
 
     fn port(device: Device, host_interface: Option<&str>, mtu: u16) -> Port {
         Port {
@@ -228,12 +280,18 @@ mod tests {
     }
 
     fn af_xdp() -> Device {
-        Device::AfXdp { interface: "veth-lb".into(), arguments: String::new() }
+        Device::AfXdp {
+            interface: "veth-lb".into(),
+            arguments: String::new(),
+        }
     }
 
     #[test]
     fn a_laptop_gets_ordinary_pages_no_pci_and_a_tap() {
-        let dataplane = Dataplane { workers: vec![1], ..Dataplane::default() };
+        let dataplane = Dataplane {
+            workers: vec![1],
+            ..Dataplane::default()
+        };
         let plan = plan(&dataplane, &[port(af_xdp(), Some("weir0"), 1500)], MACHINE, &[]).unwrap();
         assert_eq!(plan.memory, Memory::OrdinaryPages);
         assert_eq!(plan.mbufs, 8191);
@@ -247,13 +305,37 @@ mod tests {
 
     #[test]
     fn a_nic_gets_huge_pages_where_there_are_enough() {
-        let machine = Machine { huge_pages_free_mb: 2048, ..MACHINE };
-        let nic = port(Device::Pci { address: "0000:41:00.0".into(), arguments: String::new() }, None, 1500);
-        let plan = plan(&Dataplane::default(), &[nic], machine, &["--log-level=8".to_owned()]).unwrap();
+        let machine = Machine {
+            huge_pages_free_mb: 2048,
+            ..MACHINE
+        };
+        let nic = port(
+            Device::Pci {
+                address: "0000:41:00.0".into(),
+                arguments: String::new(),
+            },
+            None,
+            1500,
+        );
+        let plan = plan(
+            &Dataplane::default(),
+            &[nic],
+            machine,
+            &["--log-level=8".to_owned()],
+        )
+        .unwrap();
         assert_eq!(plan.memory, Memory::HugePages);
         let line = plan.arguments.join(" ");
-        assert!(line.contains("--in-memory") && line.contains("-a 0000:41:00.0") && line.ends_with("--log-level=8"), "{line}");
-        assert!(!line.contains("--no-pci") && !line.contains("--no-huge"), "{line}");
+        assert!(
+            line.contains("--in-memory")
+                && line.contains("-a 0000:41:00.0")
+                && line.ends_with("--log-level=8"),
+            "{line}"
+        );
+        assert!(
+            !line.contains("--no-pci") && !line.contains("--no-huge"),
+            "{line}"
+        );
     }
 
     #[test]
@@ -264,19 +346,37 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused_before_eal_starts() {
-        let start = |dataplane: Dataplane| plan(&dataplane, &[port(af_xdp(), None, 1500)], MACHINE, &[]).unwrap_err();
-        let on = Dataplane { huge_pages: HugePages::On, ..Dataplane::default() };
+        let start =
+            |dataplane: Dataplane| plan(&dataplane, &[port(af_xdp(), None, 1500)], MACHINE, &[]).unwrap_err();
+        let on = Dataplane {
+            huge_pages: HugePages::On,
+            ..Dataplane::default()
+        };
         assert!(matches!(start(on), Failure::TooFewHugePages { free_mb: 0, .. }));
-        let beyond = Dataplane { workers: vec![2], ..Dataplane::default() };
+        let beyond = Dataplane {
+            workers: vec![2],
+            ..Dataplane::default()
+        };
         assert!(matches!(start(beyond), Failure::NoSuchCpu { cpu: 2, online: 2 }));
-        let small = Dataplane { memory_mb: Some(16), mbufs: Some(65_535), ..Dataplane::default() };
-        assert!(matches!(start(small), Failure::MemoryBelowPool { memory_mb: 16, .. }));
+        let small = Dataplane {
+            memory_mb: Some(16),
+            mbufs: Some(65_535),
+            ..Dataplane::default()
+        };
+        assert!(matches!(
+            start(small),
+            Failure::MemoryBelowPool { memory_mb: 16, .. }
+        ));
     }
 
     #[test]
     fn free_huge_pages_of_all_sizes_are_counted() {
         let root = std::env::temp_dir().join(format!("weir-hugepages-{}", std::process::id()));
-        for (size, free) in [("hugepages-2048kB", "3\n"), ("hugepages-1048576kB", "1\n"), ("other", "9\n")] {
+        for (size, free) in [
+            ("hugepages-2048kB", "3\n"),
+            ("hugepages-1048576kB", "1\n"),
+            ("other", "9\n"),
+        ] {
             std::fs::create_dir_all(root.join(size)).unwrap();
             std::fs::write(root.join(size).join("free_hugepages"), free).unwrap();
         }

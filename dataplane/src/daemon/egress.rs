@@ -39,7 +39,11 @@ pub struct Sent {
 impl TxBuffer {
     /// Before this queue.
     pub fn new(queue: TxQueue) -> Self {
-        Self { queue, forwarded: Burst::new(), originated: Burst::new() }
+        Self {
+            queue,
+            forwarded: Burst::new(),
+            originated: Burst::new(),
+        }
     }
 
     /// Sends what was forwarded.
@@ -71,7 +75,11 @@ pub fn send(queue: &mut TxQueue, burst: &mut Burst) -> Sent {
     let refused = burst.len();
     let bytes_refused = if refused == 0 { 0 } else { bytes(burst) };
     burst.clear();
-    Sent { packets: (before - refused) as u64, bytes: bytes_before - bytes_refused, refused: refused as u64 }
+    Sent {
+        packets: (before - refused) as u64,
+        bytes: bytes_before - bytes_refused,
+        refused: refused as u64,
+    }
 }
 
 #[inline]

@@ -19,7 +19,10 @@ pub struct Ending {
 impl Ending {
     /// For this many workers.
     pub const fn new(workers: usize) -> Self {
-        Self { workers, arrived: [const { AtomicUsize::new(0) }; STEPS] }
+        Self {
+            workers,
+            arrived: [const { AtomicUsize::new(0) }; STEPS],
+        }
     }
 
     /// Runs `empty_inboxes` after each meeting of all workers.
@@ -45,7 +48,7 @@ mod tests {
     #[test]
     fn what_was_handed_over_twice_still_arrives() {
         let ending = Arc::new(Ending::new(2));
-        let (a, b): ((Sender<u32>, Receiver<u32>), (Sender<u32>, Receiver<u32>)) = (channel(), channel());
+        let (a, b) = (channel(), channel());
         let run = |to: Sender<u32>, from: Receiver<u32>, ending: Arc<Ending>, hops: u32| {
             std::thread::spawn(move || {
                 to.send(hops).unwrap();

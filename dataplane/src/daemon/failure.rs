@@ -17,7 +17,9 @@ pub enum Failure {
         free_mb: u64,
     },
     /// `memory_mb` is smaller than the packet pool alone.
-    #[error("memory_mb = {memory_mb} cannot hold the {mbufs} packet buffers, which take {pool_mb} MiB; raise memory_mb or lower mbufs in [dataplane]")]
+    #[error(
+        "memory_mb = {memory_mb} cannot hold the {mbufs} packet buffers, which take {pool_mb} MiB; raise memory_mb or lower mbufs in [dataplane]"
+    )]
     MemoryBelowPool {
         /// As configured.
         memory_mb: u64,

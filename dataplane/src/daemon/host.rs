@@ -20,9 +20,15 @@ pub fn configure(interface: &str, addresses: &[IpNet], mtu: u16) -> Result<(), F
 
 fn ip(arguments: &[&str]) -> Result<(), Failure> {
     let line = format!("ip {}", arguments.join(" "));
-    let output = Command::new("ip").args(arguments).output().map_err(Failure::system(format!("running {line}")))?;
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .map_err(Failure::system(format!("running {line}")))?;
     if output.status.success() {
         return Ok(());
     }
-    Err(Failure::Command { line, message: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
+    Err(Failure::Command {
+        line,
+        message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
 }

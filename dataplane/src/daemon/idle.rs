@@ -44,7 +44,10 @@ pub struct Idle {
 impl Idle {
     /// A worker that has just started, awake.
     pub fn new(policy: IdlePolicy) -> Self {
-        Self { policy, empty_rounds: 0 }
+        Self {
+            policy,
+            empty_rounds: 0,
+        }
     }
 
     /// Called once a round; `did_work` is whether anything at all was moved in it.
@@ -84,7 +87,9 @@ mod tests {
     fn adaptive_polls_then_yields_then_sleeps_and_work_wakes_it() {
         let sleep_max = Duration::from_micros(500);
         let mut idle = Idle::new(IdlePolicy::Adaptive { sleep_max });
-        let first: Vec<Pause> = (0..SLEEP_AFTER_ROUNDS + 2).map(|_| idle.after_round(false)).collect();
+        let first: Vec<Pause> = (0..SLEEP_AFTER_ROUNDS + 2)
+            .map(|_| idle.after_round(false))
+            .collect();
         assert_eq!(first[0], Pause::None);
         assert_eq!(first[YIELD_AFTER_ROUNDS as usize - 2], Pause::None);
         assert_eq!(first[YIELD_AFTER_ROUNDS as usize - 1], Pause::Yield);

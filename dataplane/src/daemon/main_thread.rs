@@ -60,7 +60,13 @@ pub struct WorkerHandle {
 impl WorkerHandle {
     /// A running worker.
     pub const fn new(lcore: Lcore, cpu: u32, idle: &'static str, flows_max: u64) -> Self {
-        Self { lcore: Some(lcore), panic: None, cpu, idle, flows_max }
+        Self {
+            lcore: Some(lcore),
+            panic: None,
+            cpu,
+            idle,
+            flows_max,
+        }
     }
 
     /// Whether it still runs.
@@ -96,7 +102,10 @@ pub struct MainThread {
 
 impl MainThread {
     /// Over running workers.
-    #[expect(clippy::too_many_arguments, reason = "called once, from the place where everything is made")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, from the place where everything is made"
+    )]
     pub fn new(
         agent: Agent,
         neighbors: Neighbors,
@@ -176,9 +185,16 @@ impl MainThread {
         let generation = self.agent.snapshot().generation;
         if generation != self.announced_generation {
             self.announced_generation = generation;
-            self.neighbors.set_own(now, self.agent.held_addresses().into_iter());
+            self.neighbors
+                .set_own(now, self.agent.held_addresses().into_iter());
         }
-        for Announcement { port, vlan, address, mac } in self.agent.take_announcements() {
+        for Announcement {
+            port,
+            vlan,
+            address,
+            mac,
+        } in self.agent.take_announcements()
+        {
             let effect = self.neighbors.announcement(port, vlan, address, mac);
             self.carry_out(effect);
         }
@@ -199,7 +215,9 @@ impl MainThread {
         match item {
             ToMain::Punted(_, port, packet) => {
                 self.neighbors.received(now, port, packet.data());
-                let Some(facts) = self.ports.get(usize::from(port.0)) else { return };
+                let Some(facts) = self.ports.get(usize::from(port.0)) else {
+                    return;
+                };
                 if facts.has_host {
                     let owner = facts.owner;
                     // The kernel asks again for what does not fit.
@@ -244,7 +262,11 @@ impl MainThread {
                         port: Some(hop.port),
                         vlan: VlanId::new(hop.vlan),
                     },
-                    state: if mac.is_some() { NeighborState::Reachable } else { NeighborState::Failed },
+                    state: if mac.is_some() {
+                        NeighborState::Reachable
+                    } else {
+                        NeighborState::Failed
+                    },
                     mac: mac.map(|mac| mac.0),
                 });
                 if mac.is_none() {
@@ -266,9 +288,15 @@ impl MainThread {
     /// Sends a frame by the worker that has the port's queue. Lost when pool or ring are exhausted: solicitations and
     /// announcements are repeated by their machines.
     fn send(&mut self, port: PortId, frame: &[u8]) {
-        let Some(facts) = self.ports.get(usize::from(port.0)) else { return };
-        let Some(mut packet) = self.pool.alloc() else { return };
-        let Some(room) = packet.append(frame.len()) else { return };
+        let Some(facts) = self.ports.get(usize::from(port.0)) else {
+            return;
+        };
+        let Some(mut packet) = self.pool.alloc() else {
+            return;
+        };
+        let Some(room) = packet.append(frame.len()) else {
+            return;
+        };
         room.copy_from_slice(frame);
         let _ = self.ends.outboxes[facts.owner].push(ToWorker::Originate(port, packet));
     }
@@ -278,10 +306,15 @@ impl MainThread {
             if !worker.lcore.as_mut().is_some_and(Lcore::is_finished) {
                 continue;
             }
-            let Some(Err(panic)) = worker.lcore.take().map(Lcore::join) else { continue };
+            let Some(Err(panic)) = worker.lcore.take().map(Lcore::join) else {
+                continue;
+            };
             error!(worker = number, %panic, "a worker has ended; the others go on, its queues are no longer polled");
             worker.panic = Some(panic.message.clone());
-            self.agent.tell(&Event::WorkerPanicked { worker: number, message: Text::new(panic.message) });
+            self.agent.tell(&Event::WorkerPanicked {
+                worker: number,
+                message: Text::new(panic.message),
+            });
         }
     }
 
@@ -317,9 +350,15 @@ impl MainThread {
         if self.agent.end.has_more() {
             return;
         }
-        let deadline = self.neighbors.deadline().map(|deadline| deadline.saturating_duration_since(now));
+        let deadline = self
+            .neighbors
+            .deadline()
+            .map(|deadline| deadline.saturating_duration_since(now));
         let longest = deadline.unwrap_or(SLEEP_MAX).min(SLEEP_MAX);
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(longest.subsec_nanos()) };
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(longest.subsec_nanos()),
+        };
         let nothing_waits = || self.ends.inboxes.iter().all(Consumer::is_empty);
         self.ends.doorbell.sleep_on(nothing_waits, |bell| {
             let mut watched = vec![PollFd::from_borrowed_fd(bell, PollFlags::IN)];
@@ -330,7 +369,13 @@ impl MainThread {
     }
 
     fn ask(&mut self, now: Instant, question: Question) {
-        let Self { queries, agent, neighbors, ends, .. } = self;
+        let Self {
+            queries,
+            agent,
+            neighbors,
+            ends,
+            ..
+        } = self;
         let view = View {
             agent,
             neighbors,

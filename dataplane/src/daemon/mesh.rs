@@ -146,16 +146,19 @@ pub struct MainEnds {
 /// The rings of `workers` workers and the main thread.
 pub fn mesh(workers: usize) -> io::Result<(MainEnds, Vec<WorkerEnds>)> {
     let main_bell = Doorbell::new()?;
-    let bells = (0..workers).map(|_| Doorbell::new()).collect::<io::Result<Vec<_>>>()?;
+    let bells = (0..workers)
+        .map(|_| Doorbell::new())
+        .collect::<io::Result<Vec<_>>>()?;
     let mut inboxes: Vec<Vec<Consumer<ToWorker>>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut outboxes: Vec<Vec<Option<Outbox<ToWorker>>>> = (0..workers).map(|_| Vec::new()).collect();
-    for from in 0..workers {
-        for to in 0..workers {
-            let way = (from != to).then(|| ring(&mut inboxes[to], &bells[to]));
-            outboxes[from].push(way);
-        }
-    }
-    let from_main = (0..workers).map(|to| ring(&mut inboxes[to], &bells[to])).collect();
+    let outboxes: Vec<Vec<Option<Outbox<ToWorker>>>> = (0..workers)
+        .map(|from| {
+            let way = |to: usize| (from != to).then(|| ring(&mut inboxes[to], &bells[to]));
+            (0..workers).map(way).collect()
+        })
+        .collect();
+    let from_main = (0..workers)
+        .map(|to| ring(&mut inboxes[to], &bells[to]))
+        .collect();
     let mut to_main = Vec::new();
     let ends = inboxes
         .into_iter()
@@ -168,11 +171,22 @@ pub fn mesh(workers: usize) -> io::Result<(MainEnds, Vec<WorkerEnds>)> {
             doorbell,
         })
         .collect();
-    Ok((MainEnds { inboxes: to_main, outboxes: from_main, doorbell: main_bell }, ends))
+    Ok((
+        MainEnds {
+            inboxes: to_main,
+            outboxes: from_main,
+            doorbell: main_bell,
+        },
+        ends,
+    ))
 }
 
 fn ring<T>(inboxes: &mut Vec<Consumer<T>>, doorbell: &Doorbell) -> Outbox<T> {
     let (producer, consumer) = RingBuffer::new(CAPACITY);
     inboxes.push(consumer);
-    Outbox { ring: producer, doorbell: doorbell.clone(), pending: false }
+    Outbox {
+        ring: producer,
+        doorbell: doorbell.clone(),
+        pending: false,
+    }
 }

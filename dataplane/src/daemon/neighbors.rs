@@ -47,9 +47,17 @@ impl Neighbors {
     pub fn new(ports: &[PortSpec], seed: u64) -> Self {
         let links = (0u16..)
             .zip(ports)
-            .map(|(id, port)| Link { port: PortId(id), vlan: port.vlan.map_or(0, |vlan| vlan.get()) })
+            .map(|(id, port)| Link {
+                port: PortId(id),
+                vlan: port.vlan.map_or(0, |vlan| vlan.get()),
+            })
             .collect();
-        Self { cache: Cache::new(Config::default(), seed), ports: ports.to_vec(), links, own: BTreeMap::new() }
+        Self {
+            cache: Cache::new(Config::default(), seed),
+            ports: ports.to_vec(),
+            links,
+            own: BTreeMap::new(),
+        }
     }
 
     /// Next hops that are needed from now on, or no longer.
@@ -74,9 +82,15 @@ impl Neighbors {
 
     /// The addresses we hold, on which port, and the MAC they are at. Others who claim one are reported.
     pub fn set_own(&mut self, now: Instant, addresses: impl Iterator<Item = (PortId, IpAddr, MacAddr)>) {
-        let wanted: BTreeMap<Key, MacAddr> =
-            addresses.map(|(port, ip, mac)| (Key { port: port.0, ip }, mac)).collect();
-        let gone: Vec<Key> = self.own.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
+        let wanted: BTreeMap<Key, MacAddr> = addresses
+            .map(|(port, ip, mac)| (Key { port: port.0, ip }, mac))
+            .collect();
+        let gone: Vec<Key> = self
+            .own
+            .keys()
+            .filter(|key| !wanted.contains_key(key))
+            .copied()
+            .collect();
         for key in gone {
             self.cache.handle(now, Input::Disown(key));
         }
@@ -90,7 +104,9 @@ impl Neighbors {
 
     /// A frame that may teach something. What is malformed teaches nothing: it was counted where it was punted.
     pub fn received(&mut self, now: Instant, port: PortId, bytes: &[u8]) {
-        let Some((vlan, untagged)) = untag(bytes) else { return };
+        let Some((vlan, untagged)) = untag(bytes) else {
+            return;
+        };
         let link = self.link(port, vlan);
         if let Ok(Some(input)) = frame::input(link, &untagged) {
             self.cache.handle(now, input);
@@ -100,7 +116,11 @@ impl Neighbors {
     /// A port's link changed.
     pub fn link_changed(&mut self, now: Instant, port: PortId, up: bool) {
         for (link, _) in (0u16..).zip(&self.links).filter(|(_, link)| link.port == port) {
-            let input = if up { Input::LinkUp { port: link } } else { Input::LinkDown { port: link } };
+            let input = if up {
+                Input::LinkUp { port: link }
+            } else {
+                Input::LinkDown { port: link }
+            };
             self.cache.handle(now, input);
         }
     }
@@ -134,7 +154,9 @@ impl Neighbors {
 
     /// Every neighbour, with its next hop's name.
     pub fn list(&self) -> impl Iterator<Item = (HopKey, Neighbor)> + '_ {
-        self.cache.neighbors().map(|neighbor| (self.hop(neighbor.key), neighbor))
+        self.cache
+            .neighbors()
+            .map(|neighbor| (self.hop(neighbor.key), neighbor))
     }
 
     /// The frame that tells the segment where `address` is now.
@@ -151,21 +173,32 @@ impl Neighbors {
     }
 
     fn key(&mut self, hop: &HopKey) -> Key {
-        Key { port: self.link(hop.port, hop.vlan), ip: hop.address }
+        Key {
+            port: self.link(hop.port, hop.vlan),
+            ip: hop.address,
+        }
     }
 
     fn hop(&self, key: Key) -> HopKey {
         let link = self.links[usize::from(key.port)];
-        HopKey { port: link.port, vlan: link.vlan, address: key.ip }
+        HopKey {
+            port: link.port,
+            vlan: link.vlan,
+            address: key.ip,
+        }
     }
 
     /// The number of a link, which it keeps. There are no more links than ports times VLANs.
     fn link(&mut self, port: PortId, vlan: u16) -> u16 {
         let wanted = Link { port, vlan };
-        let at = self.links.iter().position(|link| *link == wanted).unwrap_or_else(|| {
-            self.links.push(wanted);
-            self.links.len() - 1
-        });
+        let at = self
+            .links
+            .iter()
+            .position(|link| *link == wanted)
+            .unwrap_or_else(|| {
+                self.links.push(wanted);
+                self.links.len() - 1
+            });
         u16::try_from(at).unwrap_or(u16::MAX)
     }
 }
@@ -173,7 +206,11 @@ impl Neighbors {
 /// One of the port's own addresses in the target's subnet, or any of the family; without one ARP sends a probe (RFC 5227
 /// §1.1) and ND asks from the link-local address.
 fn source_address(port: &PortSpec, target: IpAddr) -> IpAddr {
-    let same_family = || port.addresses.iter().filter(|(own, _)| own.is_ipv4() == target.is_ipv4());
+    let same_family = || {
+        port.addresses
+            .iter()
+            .filter(|(own, _)| own.is_ipv4() == target.is_ipv4())
+    };
     let near = same_family().find(|(own, prefix_len)| shares_prefix(*own, target, *prefix_len));
     match near.or_else(|| same_family().next()) {
         Some((own, _)) => *own,
@@ -201,7 +238,10 @@ fn untag(bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
         return Some((0, bytes.to_vec()));
     }
     let vid = vlan::Packet::new_checked(frame.payload()).ok()?.vid();
-    Some((vid, [&bytes[..TAG_AT], &bytes[TAG_AT + vlan::HEADER_LEN..]].concat()))
+    Some((
+        vid,
+        [&bytes[..TAG_AT], &bytes[TAG_AT + vlan::HEADER_LEN..]].concat(),
+    ))
 }
 
 /// The frame with a tag, unless the VLAN is 0.
@@ -238,7 +278,11 @@ mod tests {
     }
 
     fn hop(vlan: u16) -> HopKey {
-        HopKey { port: PortId(0), vlan, address: ip("192.0.2.11") }
+        HopKey {
+            port: PortId(0),
+            vlan,
+            address: ip("192.0.2.11"),
+        }
     }
 
     fn reply(vlan: u16) -> Vec<u8> {
@@ -250,7 +294,11 @@ mod tests {
             target_protocol_addr: [192, 0, 2, 2].into(),
         };
         let mut bytes = vec![0; 14 + arp::PACKET_LEN];
-        let head = ethernet::Repr { dst_addr: US, src_addr: SERVER, ethertype: EtherType::ARP };
+        let head = ethernet::Repr {
+            dst_addr: US,
+            src_addr: SERVER,
+            ethertype: EtherType::ARP,
+        };
         head.emit(&mut ethernet::Frame::new_unchecked(&mut bytes[..]));
         reply.emit(&mut arp::Packet::new_unchecked(&mut bytes[14..]));
         tag(&bytes, vlan)
@@ -262,11 +310,16 @@ mod tests {
             let mut neighbors = start(Some(vlan).filter(|vlan| *vlan != 0));
             let now = Instant::from_nanos(1);
             neighbors.wish(now, HopWish::Resolve(hop(vlan)));
-            let Some(Effect::Send(PortId(0), frame)) = neighbors.poll() else { panic!("nothing was asked") };
+            let Some(Effect::Send(PortId(0), frame)) = neighbors.poll() else {
+                panic!("nothing was asked")
+            };
             let (tagged, untagged) = untag(&frame).unwrap();
             assert_eq!(tagged, vlan);
             let asked = arp::Repr::parse(&arp::Packet::new_checked(&untagged[14..]).unwrap()).unwrap();
-            assert_eq!(asked, arp::Repr::request(US, [192, 0, 2, 2].into(), [192, 0, 2, 11].into()));
+            assert_eq!(
+                asked,
+                arp::Repr::request(US, [192, 0, 2, 2].into(), [192, 0, 2, 11].into())
+            );
             assert_eq!(neighbors.poll(), None);
 
             neighbors.received(now, PortId(0), &reply(vlan));

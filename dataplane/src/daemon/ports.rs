@@ -49,24 +49,49 @@ pub struct HostPort {
 }
 
 /// Starts every configured port. Ports of one pool only, so that drivers may free in bulk.
-pub fn open_all(eal: &Eal, pool: &Mempool, settings: &[PortSettings], workers: u16) -> Result<Vec<OpenPort>, Failure> {
-    settings.iter().enumerate().map(|(index, port)| open(eal, pool, index, port, workers)).collect()
+pub fn open_all(
+    eal: &Eal,
+    pool: &Mempool,
+    settings: &[PortSettings],
+    workers: u16,
+) -> Result<Vec<OpenPort>, Failure> {
+    settings
+        .iter()
+        .enumerate()
+        .map(|(index, port)| open(eal, pool, index, port, workers))
+        .collect()
 }
 
-fn open(eal: &Eal, pool: &Mempool, index: usize, settings: &PortSettings, workers: u16) -> Result<OpenPort, Failure> {
+fn open(
+    eal: &Eal,
+    pool: &Mempool,
+    index: usize,
+    settings: &PortSettings,
+    workers: u16,
+) -> Result<OpenPort, Failure> {
     let before = open_descriptors().map_err(Failure::system("reading /proc/self/fd"))?;
     let (name, _) = settings.device.eal(index);
     let mut device = Port::open(eal, &name)?;
     let queues = queue_count(settings, &device, workers)?;
     let (rx, tx) = device.start(&port_config(settings, &device, queues)?, pool)?;
-    let announcers = packet_descriptors_since(&before).map_err(Failure::system("finding the device's sockets"))?;
+    let announcers =
+        packet_descriptors_since(&before).map_err(Failure::system("finding the device's sockets"))?;
     let mac = device.mac()?;
     let host = match &settings.host_interface {
         Some(interface) => Some(open_host(eal, pool, index, settings, interface, mac)?),
         None => None,
     };
     describe(settings, &device, mac)?;
-    Ok(OpenPort { settings: settings.clone(), device, mac, queues: rx.len(), rx, tx, announcers, host })
+    Ok(OpenPort {
+        settings: settings.clone(),
+        device,
+        mac,
+        queues: rx.len(),
+        rx,
+        tx,
+        announcers,
+        host,
+    })
 }
 
 /// One queue pair a worker where the device has as many and spreads over them by itself.
@@ -76,7 +101,10 @@ fn queue_count(settings: &PortSettings, device: &Port, workers: u16) -> Result<u
     match settings.queues {
         Some(wish) if wish > possible => Err(Failure::Port {
             port: settings.name.clone(),
-            what: format!("queues = {wish}, but {} has {possible}; lower queues in [[port]]", settings.device),
+            what: format!(
+                "queues = {wish}, but {} has {possible}; lower queues in [[port]]",
+                settings.device
+            ),
         }),
         Some(wish) => Ok(wish),
         None if info.rss_functions.is_empty() => Ok(1),
@@ -114,24 +142,34 @@ fn open_host(
 ) -> Result<HostPort, Failure> {
     let before = open_descriptors().map_err(Failure::system("reading /proc/self/fd"))?;
     let mut device = Port::open(eal, &host_device(index))?;
-    let config = PortConfig { mtu: Some(settings.mtu), ..PortConfig::default() };
+    let config = PortConfig {
+        mtu: Some(settings.mtu),
+        ..PortConfig::default()
+    };
     let (rx, tx) = device.start(&config, pool)?;
     // The segment knows one MAC for the box: the kernel's side of the tap has the port's.
     device.set_mac(mac)?;
     host::configure(interface, &settings.addresses, settings.mtu)?;
-    let announcers = packet_descriptors_since(&before).map_err(Failure::system("finding the tap's descriptor"))?;
+    let announcers =
+        packet_descriptors_since(&before).map_err(Failure::system("finding the tap's descriptor"))?;
     let (Some(rx), Some(tx)) = (rx.into_iter().next(), tx.into_iter().next()) else {
         return Err(Failure::Port {
             port: settings.name.clone(),
             what: format!("the tap {interface} came up without a queue; see DPDK's messages above"),
         });
     };
-    Ok(HostPort { device, queues: Some((rx, tx)), announcers })
+    Ok(HostPort {
+        device,
+        queues: Some((rx, tx)),
+        announcers,
+    })
 }
 
 /// What the driver made of it, for the log: a silent fall-back from a vector path costs more than any code of ours.
 fn describe(settings: &PortSettings, device: &Port, mac: [u8; 6]) -> Result<(), Failure> {
-    let Some(started) = device.started() else { return Ok(()) };
+    let Some(started) = device.started() else {
+        return Ok(());
+    };
     info!(
         port = settings.name,
         device = %settings.device,

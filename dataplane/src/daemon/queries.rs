@@ -75,8 +75,18 @@ impl Queries {
             Request::Routes => Some(Ok(Response::Routes(view.agent.route_rows()))),
             Request::Ports => Some(ports(view).map(Response::Ports)),
             Request::Workers => Some(Ok(Response::Workers(workers(view)))),
-            Request::Explain { protocol, source, destination, port } => {
-                let question = Question { protocol, source, destination, port };
+            Request::Explain {
+                protocol,
+                source,
+                destination,
+                port,
+            } => {
+                let question = Question {
+                    protocol,
+                    source,
+                    destination,
+                    port,
+                };
                 self.explain(now, id, question, view, outboxes)
             }
         }
@@ -101,7 +111,10 @@ impl Queries {
         };
         for (number, outbox) in (0u16..).zip(outboxes) {
             let wanted = filter.worker.is_none_or(|only| only == number);
-            let running = view.workers.get(usize::from(number)).is_some_and(WorkerHandle::is_running);
+            let running = view
+                .workers
+                .get(usize::from(number))
+                .is_some_and(WorkerHandle::is_running);
             if !wanted || !running {
                 continue;
             }
@@ -118,7 +131,10 @@ impl Queries {
             }
         }
         if listing.missing == 0 {
-            return Some(Ok(Response::Flows { rows: Vec::new(), more: false }));
+            return Some(Ok(Response::Flows {
+                rows: Vec::new(),
+                more: false,
+            }));
         }
         self.listings.insert(id, listing);
         None
@@ -134,10 +150,20 @@ impl Queries {
     ) -> Option<Answer> {
         let port = question.port.unwrap_or(PortId(0));
         let Some(facts) = view.ports.get(usize::from(port.0)) else {
-            return Some(Err(format!("there is no port {}; weirctl port lists them", port.0)));
+            return Some(Err(format!(
+                "there is no port {}; weirctl port lists them",
+                port.0
+            )));
         };
-        let riddle = Riddle { id, question, told: Vec::new() };
-        if outboxes[facts.owner].push(ToWorker::Explain(Box::new(riddle))).is_err() {
+        let riddle = Riddle {
+            id,
+            question,
+            told: Vec::new(),
+        };
+        if outboxes[facts.owner]
+            .push(ToWorker::Explain(Box::new(riddle)))
+            .is_err()
+        {
             return Some(Err("the worker's queue is full; ask again".to_owned()));
         }
         self.riddles.insert(id, now + PATIENCE);
@@ -155,20 +181,36 @@ impl Queries {
         let listing = self.listings.get_mut(&answer.id)?;
         let room = listing.limit - listing.rows.len();
         listing.more |= answer.more || answer.found.len() > room;
-        let rows = answer.found.iter().take(room).map(|flow| row(answer.worker, flow, snapshot));
+        let rows = answer
+            .found
+            .iter()
+            .take(room)
+            .map(|flow| row(answer.worker, flow, snapshot));
         listing.rows.extend(rows);
         listing.missing -= 1;
         if listing.missing > 0 {
             return None;
         }
         let listing = self.listings.remove(&answer.id)?;
-        Some((answer.id, Ok(Response::Flows { rows: listing.rows, more: listing.more })))
+        Some((
+            answer.id,
+            Ok(Response::Flows {
+                rows: listing.rows,
+                more: listing.more,
+            }),
+        ))
     }
 
     /// Questions that workers did not answer in time.
     pub fn timed_out(&mut self, now: Instant) -> Vec<(u64, Answer)> {
-        let listings = self.listings.extract_if(|_, listing| listing.deadline <= now).map(|(id, _)| id);
-        let riddles = self.riddles.extract_if(|_, deadline| *deadline <= now).map(|(id, _)| id);
+        let listings = self
+            .listings
+            .extract_if(|_, listing| listing.deadline <= now)
+            .map(|(id, _)| id);
+        let riddles = self
+            .riddles
+            .extract_if(|_, deadline| *deadline <= now)
+            .map(|(id, _)| id);
         let error = || Err("a worker did not answer in time; is it running? see weirctl worker".to_owned());
         listings.chain(riddles).map(|id| (id, error())).collect()
     }
@@ -179,7 +221,9 @@ pub fn matches(flow: &FlowInfo, filter: &FlowFilter, snapshot: &Snapshot) -> boo
     filter.client.is_none_or(|client| client == flow.client)
         && filter.backend.is_none_or(|backend| backend == flow.server)
         && filter.service.is_none_or(|key| {
-            snapshot.service_of_backend(flow.backend).is_some_and(|service| service.keys.contains(&key))
+            snapshot
+                .service_of_backend(flow.backend)
+                .is_some_and(|service| service.keys.contains(&key))
         })
 }
 
@@ -220,42 +264,56 @@ fn neighbors(now: Instant, view: &View<'_>) -> Vec<NeighborRow> {
         confirmed_s: neighbor
             .confirmed_at
             .map(|at| u32::try_from(now.saturating_duration_since(at).as_secs()).unwrap_or(u32::MAX)),
-        used_by: if neighbor.pinned { "backend or gateway" } else { "traffic" }.to_owned(),
+        used_by: if neighbor.pinned {
+            "backend or gateway"
+        } else {
+            "traffic"
+        }
+        .to_owned(),
     };
     view.neighbors.list().map(row).collect()
 }
 
 fn ports(view: &View<'_>) -> Result<Vec<PortRow>, String> {
-    let row = |((id, facts), (device, _)): ((u16, &PortFacts), &Devices)| -> Result<PortRow, weir_dpdk::Error> {
-        let link = device.link()?;
-        let started = device.started();
-        let unknown = || "unknown".to_owned();
-        Ok(PortRow {
-            id: PortId(id),
-            name: facts.name.clone(),
-            device: facts.device.clone(),
-            driver: device.driver_name()?,
-            mac: facts.mac,
-            up: link.up,
-            speed_mbps: link.speed_mbps.unwrap_or(0),
-            full_duplex: link.full_duplex,
-            mtu: started.map_or(0, |started| started.mtu),
-            queues: started.map_or((0, 0), |started| (started.rx_queues, started.tx_queues)),
-            burst_modes: (
-                device.rx_burst_mode().unwrap_or_else(unknown),
-                device.tx_burst_mode().unwrap_or_else(unknown),
-            ),
-            rss: match started.map(|started| &started.rss) {
-                Some(rss) if !rss.functions.is_empty() && rss.key.is_some() => "by the device, key known",
-                Some(_) if facts.queues.len() > 1 => "by the device, key unknown",
-                Some(_) | None => "by software",
-            }
-            .to_owned(),
-            xstats: device.xstats()?.into_iter().map(|stat| (stat.name, stat.value)).collect(),
-        })
-    };
+    let row =
+        |((id, facts), (device, _)): ((u16, &PortFacts), &Devices)| -> Result<PortRow, weir_dpdk::Error> {
+            let link = device.link()?;
+            let started = device.started();
+            let unknown = || "unknown".to_owned();
+            Ok(PortRow {
+                id: PortId(id),
+                name: facts.name.clone(),
+                device: facts.device.clone(),
+                driver: device.driver_name()?,
+                mac: facts.mac,
+                up: link.up,
+                speed_mbps: link.speed_mbps.unwrap_or(0),
+                full_duplex: link.full_duplex,
+                mtu: started.map_or(0, |started| started.mtu),
+                queues: started.map_or((0, 0), |started| (started.rx_queues, started.tx_queues)),
+                burst_modes: (
+                    device.rx_burst_mode().unwrap_or_else(unknown),
+                    device.tx_burst_mode().unwrap_or_else(unknown),
+                ),
+                rss: match started.map(|started| &started.rss) {
+                    Some(rss) if !rss.functions.is_empty() && rss.key.is_some() => "by the device, key known",
+                    Some(_) if facts.queues.len() > 1 => "by the device, key unknown",
+                    Some(_) | None => "by software",
+                }
+                .to_owned(),
+                xstats: device
+                    .xstats()?
+                    .into_iter()
+                    .map(|stat| (stat.name, stat.value))
+                    .collect(),
+            })
+        };
     let numbered = (0u16..).zip(view.ports);
-    numbered.zip(view.devices).map(row).collect::<Result<_, _>>().map_err(|error| error.to_string())
+    numbered
+        .zip(view.devices)
+        .map(row)
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
 }
 
 fn workers(view: &View<'_>) -> Vec<WorkerRow> {

@@ -1,5 +1,6 @@
 //! Puts the daemon together from the configuration, and takes it apart again.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,12 +8,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::{info, warn};
 use weir_configs::{Config, Dataplane, Idle as IdleSetting};
-use weir_dpdk::{Eal, LcoreId, Mempool, MempoolConfig};
+use weir_dpdk::{Burst, Eal, LcoreId, Mempool, MempoolConfig, RxQueue};
 use weir_rings::counters::Counters;
 use weir_rings::hello::{About, PortInfo, ReasonInfo, WorkerInfo};
 use weir_rings::link::{Access, DataplaneEnd, Limits as LinkLimits};
 use weir_rings::message::VlanId;
-use weir_rings::snapshot::Publisher;
+use weir_rings::snapshot::{Publisher, Reader};
 use weir_wire::MacAddr;
 
 use super::agent::Agent;
@@ -36,14 +37,15 @@ use crate::hash::Seed;
 use crate::path::Path;
 use crate::shared::{Settings, Shared, reason_names};
 use crate::steer::{Rss, Steering, Toeplitz};
-use crate::tables::{Builder, Limits, PortSpec};
+use crate::tables::{Builder, Limits, PortSpec, Snapshot};
 use crate::verdict::{DropReason, PortId, WorkerId};
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub fn run(config: &Config, eal_arguments: &[String]) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, stop.clone()).map_err(Failure::system("installing a signal handler"))?;
+        signal_hook::flag::register(signal, stop.clone())
+            .map_err(Failure::system("installing a signal handler"))?;
     }
     let settings = &config.dataplane;
     let port_settings = vf::resolve(std::path::Path::new("/sys"), &config.ports)?;
@@ -53,7 +55,11 @@ pub fn run(config: &Config, eal_arguments: &[String]) -> Result<(), Failure> {
     let pool = Mempool::new(
         &eal,
         "packets",
-        MempoolConfig { mbufs: plan.mbufs, buffer_bytes: plan.data_room_bytes, ..MempoolConfig::default() },
+        MempoolConfig {
+            mbufs: plan.mbufs,
+            buffer_bytes: plan.data_room_bytes,
+            ..MempoolConfig::default()
+        },
     )?;
     let workers = settings.workers.len();
     let mut ports = open_all(&eal, &pool, &port_settings, worker_count(workers))?;
@@ -62,22 +68,55 @@ pub fn run(config: &Config, eal_arguments: &[String]) -> Result<(), Failure> {
     let tables = Tables::new(settings, &ports, workers)?;
     let (main_ends, worker_ends) = mesh(workers).map_err(Failure::system("making rings"))?;
     let about = about(settings, &ports, &tables)?;
-    let end = DataplaneEnd::bind(&settings.socket, Access { gid: weir_group() }, LinkLimits::default(), about, &tables.counters)
-        .map_err(|error| Failure::Socket(error.to_string()))?;
+    let end = DataplaneEnd::bind(
+        &settings.socket,
+        Access { gid: weir_group() },
+        LinkLimits::default(),
+        about,
+        &tables.counters,
+    )
+    .map_err(|error| Failure::Socket(error.to_string()))?;
     let neighbors = Neighbors::new(&tables.ports, tables.shared.seed.short(0, 0x6e62));
     let mut publisher = Publisher::new(tables.builder.snapshot());
 
     let facts = port_facts(&ports, workers);
-    let assembly = Assembly { settings, clock, stop: &stop, workers };
-    let parts = assembly.parts(&mut ports, &tables, &mut publisher, worker_ends)?;
+    let assembly = Assembly {
+        settings,
+        tables: &tables,
+        clock,
+        stop: stop.clone(),
+        ending: Arc::new(Ending::new(workers)),
+        host_owners: facts
+            .iter()
+            .map(|port| port.has_host.then_some(port.owner))
+            .collect(),
+    };
+    let parts = worker_ends
+        .into_iter()
+        .enumerate()
+        .map(|(number, ends)| assembly.worker(number, ends, publisher.reader(), &mut ports))
+        .collect::<Result<Vec<_>, _>>()?;
     let handles = launch(&eal, parts, settings)?;
     info!(workers, socket = %settings.socket.display(), "ready; forwarding starts with control's first transaction");
     // Nobody listens when systemd did not start us.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
     let agent = Agent::new(end, tables.builder, publisher);
-    let devices = ports.into_iter().map(|port| (port.device, port.host.map(|host| host.device))).collect();
-    let mut main = MainThread::new(agent, neighbors, main_ends, pool, facts, devices, handles, clock, tables.counters.reader());
+    let devices = ports
+        .into_iter()
+        .map(|port| (port.device, port.host.map(|host| host.device)))
+        .collect();
+    let mut main = MainThread::new(
+        agent,
+        neighbors,
+        main_ends,
+        pool,
+        facts,
+        devices,
+        handles,
+        clock,
+        tables.counters.reader(),
+    );
     main.run(&stop);
 
     stop.store(true, Ordering::Relaxed);
@@ -94,7 +133,9 @@ fn worker_count(workers: usize) -> u16 {
 /// The group whose members may run control, if there is one.
 fn weir_group() -> Option<u32> {
     let groups = std::fs::read_to_string("/etc/group").ok()?;
-    groups.lines().find_map(|line| line.strip_prefix("weir:")?.split(':').nth(1)?.parse().ok())
+    groups
+        .lines()
+        .find_map(|line| line.strip_prefix("weir:")?.split(':').nth(1)?.parse().ok())
 }
 
 fn say_memory(plan: &Plan, settings: &Dataplane) {
@@ -103,7 +144,8 @@ fn say_memory(plan: &Plan, settings: &Dataplane) {
     info!(
         pages = match plan.memory {
             Memory::HugePages => "huge pages",
-            Memory::OrdinaryPages => "ordinary pages (--no-huge: no free huge pages, or huge_pages = \"off\")",
+            Memory::OrdinaryPages =>
+                "ordinary pages (--no-huge: no free huge pages, or huge_pages = \"off\")",
         },
         eal_mb = plan.memory_mb,
         packet_buffers = plan.mbufs,
@@ -129,27 +171,56 @@ struct Tables {
 
 impl Tables {
     fn new(settings: &Dataplane, ports: &[OpenPort], workers: usize) -> Result<Self, Failure> {
-        let limits = Limits { services: settings.services_max, backends: settings.backends_max, ..Limits::default() };
+        let limits = Limits {
+            services: settings.services_max,
+            backends: settings.backends_max,
+            ..Limits::default()
+        };
         let seed = settings.seed.map_or_else(Seed::random, Seed::fixed);
         let egress = Arc::new(EgressTable::new(limits.egress_slots()));
         let shape = Shared::counters_shape(&limits, workers as u32, ports.len() as u32);
         let counters = Counters::shared(shape).map_err(|error| Failure::Counters(error.to_string()))?;
         let specs: Vec<PortSpec> = ports.iter().map(port_spec).collect();
         let (flows_max_v4, flows_max_v6) = flow_limits(settings);
-        let path = Settings { flows_max_v4, flows_max_v6, ..Settings::default() };
+        let path = Settings {
+            flows_max_v4,
+            flows_max_v6,
+            ..Settings::default()
+        };
         let worker_ids = u8::try_from(workers).unwrap_or(u8::MAX);
-        let rss = ports.iter().enumerate().map(|(index, port)| rss_of(index, port, workers)).collect();
+        let rss = ports
+            .iter()
+            .enumerate()
+            .map(|(index, port)| rss_of(index, port, workers))
+            .collect();
         let steering = Steering::new(worker_ids, rss, seed);
         let shared = Shared::new(seed, limits, path, egress.clone(), counters.reader(), steering);
-        let builder = Builder::new(limits, specs.clone(), egress, seed, counters.reader(), counters.directory());
-        Ok(Self { ports: specs, builder, shared: Arc::new(shared), counters })
+        let builder = Builder::new(
+            limits,
+            specs.clone(),
+            egress,
+            seed,
+            counters.reader(),
+            counters.directory(),
+        );
+        Ok(Self {
+            ports: specs,
+            builder,
+            shared: Arc::new(shared),
+            counters,
+        })
     }
 }
 
 fn port_spec(port: &OpenPort) -> PortSpec {
     PortSpec {
         mac: MacAddr(port.mac),
-        addresses: port.settings.addresses.iter().map(|net: &IpNet| (net.addr(), net.prefix_len())).collect(),
+        addresses: port
+            .settings
+            .addresses
+            .iter()
+            .map(|net: &IpNet| (net.addr(), net.prefix_len()))
+            .collect(),
         vlan: port.settings.vlan.and_then(VlanId::new),
         mtu: port.settings.mtu,
     }
@@ -157,7 +228,11 @@ fn port_spec(port: &OpenPort) -> PortSpec {
 
 /// The worker that has a queue: the same one on every port that has a queue for each worker; ports with fewer take turns.
 fn queue_owner(port: usize, queue: usize, queues: usize, workers: usize) -> usize {
-    if queues >= workers { queue % workers } else { (port + queue) % workers }
+    if queues >= workers {
+        queue % workers
+    } else {
+        (port + queue) % workers
+    }
 }
 
 fn rss_of(index: usize, port: &OpenPort, workers: usize) -> Rss {
@@ -177,7 +252,10 @@ fn rss_of(index: usize, port: &OpenPort, workers: usize) -> Rss {
     match known {
         Some(toeplitz) => Rss::Known(Box::new(toeplitz)),
         None => {
-            warn!(port = port.settings.name, "the device spreads packets in a way it does not tell; replies of NAT are handed between workers");
+            warn!(
+                port = port.settings.name,
+                "the device spreads packets in a way it does not tell; replies of NAT are handed between workers"
+            );
             Rss::Unknown
         }
     }
@@ -190,7 +268,9 @@ fn port_facts(ports: &[OpenPort], workers: usize) -> Vec<PortFacts> {
         mac: port.mac,
         owner: queue_owner(index, 0, port.queues, workers),
         has_host: port.host.is_some(),
-        queues: (0..port.queues).map(|queue| queue_owner(index, queue, port.queues, workers)).collect(),
+        queues: (0..port.queues)
+            .map(|queue| queue_owner(index, queue, port.queues, workers))
+            .collect(),
     };
     ports.iter().enumerate().map(facts).collect()
 }
@@ -198,88 +278,104 @@ fn port_facts(ports: &[OpenPort], workers: usize) -> Vec<PortFacts> {
 /// What all workers are made with.
 struct Assembly<'a> {
     settings: &'a Dataplane,
+    tables: &'a Tables,
     clock: Clock,
-    stop: &'a Arc<AtomicBool>,
-    workers: usize,
+    stop: Arc<AtomicBool>,
+    ending: Arc<Ending>,
+    host_owners: Vec<Option<usize>>,
+}
+
+/// What one worker gets of the ports.
+#[derive(Default)]
+struct Share {
+    rx: Vec<(PortId, RxQueue)>,
+    ways: Vec<Way>,
+    taps: Vec<HostTap>,
+    announcers: Vec<OwnedFd>,
 }
 
 impl Assembly<'_> {
-    /// Gives every queue to its worker.
-    fn parts(
+    /// Worker `number`, with its share of every port.
+    fn worker(
         &self,
+        number: usize,
+        ends: WorkerEnds,
+        tables: Reader<Snapshot>,
         ports: &mut [OpenPort],
-        tables: &Tables,
-        publisher: &mut Publisher<crate::tables::Snapshot>,
-        ends: Vec<WorkerEnds>,
-    ) -> Result<Vec<Parts>, Failure> {
-        let host_owners: Vec<Option<usize>> = port_facts(ports, self.workers)
-            .iter()
-            .map(|facts| facts.has_host.then_some(facts.owner))
-            .collect();
-        let ending = Arc::new(Ending::new(self.workers));
-        let mut parts = Vec::new();
-        for (number, ends) in ends.into_iter().enumerate() {
-            let id = WorkerId(u8::try_from(number).unwrap_or(u8::MAX));
-            let counters = tables.counters.worker(worker_count(number)).ok_or_else(|| {
-                Failure::Counters(format!("the counters of worker {number} are taken already"))
-            })?;
-            let path = Path::new(id, tables.shared.clone(), publisher.reader(), counters);
-            let mut announcers = Vec::new();
-            let mut rx = Vec::new();
-            let mut ways = Vec::new();
-            let mut taps = Vec::new();
-            for (index, port) in ports.iter_mut().enumerate() {
-                let port_id = PortId(u16::try_from(index).unwrap_or(u16::MAX));
-                let queues = port.queues;
-                let owner_of = |queue: usize| queue_owner(index, queue, queues, self.workers);
-                let (mine, others): (Vec<_>, Vec<_>) =
-                    port.rx.drain(..).partition(|queue| owner_of(usize::from(queue.id())) == number);
-                port.rx = others;
-                rx.extend(mine.into_iter().map(|queue| (port_id, queue)));
-                let (mut mine, others): (Vec<_>, Vec<_>) =
-                    port.tx.drain(..).partition(|queue| owner_of(usize::from(queue.id())) == number);
-                port.tx = others;
-                ways.push(match mine.pop() {
-                    Some(queue) => Way::Queue(Box::new(TxBuffer::new(queue))),
-                    None => Way::Worker(owner_of(0)),
-                });
-                let polls_it = matches!(ways.last(), Some(Way::Queue(_)));
-                for announcer in port.announcers.iter().filter(|_| polls_it) {
-                    announcers.push(announcer.try_clone().map_err(Failure::system("duplicating a descriptor"))?);
-                }
-                if owner_of(0) == number
-                    && let Some(host) = &mut port.host
-                    && let Some((rx, tx)) = host.queues.take()
-                {
-                    announcers.append(&mut host.announcers);
-                    taps.push(HostTap { port: port_id, rx, tx, outgoing: weir_dpdk::Burst::new(), reasons: Vec::with_capacity(weir_dpdk::Burst::CAPACITY) });
-                }
-            }
-            let bedside = Bedside::new(ends.doorbell.clone(), announcers).map_err(Failure::system("making an epoll set"))?;
-            parts.push(Parts {
-                path,
+    ) -> Result<Parts, Failure> {
+        let mut share = Share::default();
+        for (index, port) in (0u16..).zip(ports) {
+            self.take_share(number, PortId(index), port, &mut share)?;
+        }
+        let counters = self.tables.counters.worker(worker_count(number));
+        let counters = counters
+            .ok_or_else(|| Failure::Counters(format!("the counters of worker {number} are taken already")))?;
+        let id = WorkerId(u8::try_from(number).unwrap_or(u8::MAX));
+        let bedside = Bedside::new(ends.doorbell.clone(), share.announcers);
+        Ok(Parts {
+            path: Path::new(id, self.tables.shared.clone(), tables, counters),
+            rx: share.rx,
+            ways: share.ways,
+            host_owners: self.host_owners.clone(),
+            taps: share.taps,
+            ends,
+            bedside: bedside.map_err(Failure::system("making an epoll set"))?,
+            idle: Idle::new(idle_policy(self.settings)),
+            clock: self.clock,
+            stop: self.stop.clone(),
+            ending: self.ending.clone(),
+        })
+    }
+
+    /// The port's queues of this worker, its tap if it has the first of them, and what announces packets there.
+    fn take_share(
+        &self,
+        number: usize,
+        id: PortId,
+        port: &mut OpenPort,
+        share: &mut Share,
+    ) -> Result<(), Failure> {
+        let (queues, workers) = (port.queues, self.settings.workers.len());
+        let owner = |queue: u16| queue_owner(usize::from(id.0), usize::from(queue), queues, workers);
+        let mine = port.rx.extract_if(.., |queue| owner(queue.id()) == number);
+        share.rx.extend(mine.map(|queue| (id, queue)));
+        let mine = port.tx.extract_if(.., |queue| owner(queue.id()) == number).last();
+        let Some(queue) = mine else {
+            share.ways.push(Way::Worker(owner(0)));
+            return Ok(());
+        };
+        share.ways.push(Way::Queue(Box::new(TxBuffer::new(queue))));
+        for announcer in &port.announcers {
+            share.announcers.push(
+                announcer
+                    .try_clone()
+                    .map_err(Failure::system("duplicating a descriptor"))?,
+            );
+        }
+        if owner(0) == number
+            && let Some(host) = &mut port.host
+            && let Some((rx, tx)) = host.queues.take()
+        {
+            share.announcers.append(&mut host.announcers);
+            let reasons = Vec::with_capacity(Burst::CAPACITY);
+            share.taps.push(HostTap {
+                port: id,
                 rx,
-                ways,
-                host_owners: host_owners.clone(),
-                taps,
-                ends,
-                bedside,
-                idle: Idle::new(idle_policy(self.settings)),
-                clock: self.clock,
-                stop: self.stop.clone(),
-                ending: ending.clone(),
+                tx,
+                outgoing: Burst::new(),
+                reasons,
             });
         }
-        Ok(parts)
+        Ok(())
     }
 }
 
 fn idle_policy(settings: &Dataplane) -> IdlePolicy {
     match settings.idle {
         IdleSetting::Busy => IdlePolicy::Busy,
-        IdleSetting::Adaptive => {
-            IdlePolicy::Adaptive { sleep_max: Duration::from_micros(u64::from(settings.idle_sleep_max_us)) }
-        }
+        IdleSetting::Adaptive => IdlePolicy::Adaptive {
+            sleep_max: Duration::from_micros(u64::from(settings.idle_sleep_max_us)),
+        },
     }
 }
 
@@ -289,7 +385,12 @@ fn launch(eal: &Eal, parts: Vec<Parts>, settings: &Dataplane) -> Result<Vec<Work
     let mut handles = Vec::new();
     for ((parts, cpu), lcore) in parts.into_iter().zip(&settings.workers).zip(MAIN_LCORE + 1..) {
         let lcore = eal.launch(LcoreId(lcore), move || Worker::new(parts).run())?;
-        handles.push(WorkerHandle::new(lcore, u32::from(*cpu), idle_name(settings), flows_max));
+        handles.push(WorkerHandle::new(
+            lcore,
+            u32::from(*cpu),
+            idle_name(settings),
+            flows_max,
+        ));
     }
     Ok(handles)
 }
@@ -302,8 +403,13 @@ const fn idle_name(settings: &Dataplane) -> &'static str {
 }
 
 fn about(settings: &Dataplane, ports: &[OpenPort], tables: &Tables) -> Result<About, Failure> {
-    let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let worker = |cpu: &u16| WorkerInfo { cpu: u32::from(*cpu), idle: idle_name(settings).to_owned() };
+    let started = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let worker = |cpu: &u16| WorkerInfo {
+        cpu: u32::from(*cpu),
+        idle: idle_name(settings).to_owned(),
+    };
     let reason = |(index, (name, hint)): (usize, (&str, &str))| ReasonInfo {
         verdict: if index < DropReason::COUNT { "drop" } else { "punt" }.to_owned(),
         name: name.to_owned(),

@@ -10,19 +10,37 @@ use super::failure::Failure;
 
 /// The ports with every virtual function replaced by its PCI device.
 pub fn resolve(sysfs: &Path, ports: &[Port]) -> Result<Vec<Port>, Failure> {
-    ports.iter().map(|port| Ok(Port { device: device(sysfs, port)?, ..port.clone() })).collect()
+    ports
+        .iter()
+        .map(|port| {
+            Ok(Port {
+                device: device(sysfs, port)?,
+                ..port.clone()
+            })
+        })
+        .collect()
 }
 
 fn device(sysfs: &Path, port: &Port) -> Result<Device, Failure> {
-    let Device::Vf { pf, vf } = &port.device else { return Ok(port.device.clone()) };
+    let Device::Vf { pf, vf } = &port.device else {
+        return Ok(port.device.clone());
+    };
     let folder = pf_folder(sysfs, pf);
     let target = folder.and_then(|folder| fs::read_link(folder.join(format!("virtfn{vf}"))).ok());
-    let address = target.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
+    let address = target
+        .as_deref()
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str());
     match address {
-        Some(address) => Ok(Device::Pci { address: address.to_owned(), arguments: String::new() }),
+        Some(address) => Ok(Device::Pci {
+            address: address.to_owned(),
+            arguments: String::new(),
+        }),
         None => Err(Failure::Port {
             port: port.name.clone(),
-            what: format!("there is no VF {vf} of {pf}; weirctl sriov list shows those there are, start weir-control first"),
+            what: format!(
+                "there is no VF {vf} of {pf}; weirctl sriov list shows those there are, start weir-control first"
+            ),
         }),
     }
 }
@@ -35,11 +53,15 @@ fn pf_folder(sysfs: &Path, pf: &PfName) -> Option<PathBuf> {
         PfName::Mac(mac) => {
             let wanted = mac.to_string();
             let has_it = |folder: &PathBuf| {
-                fs::read_to_string(folder.join("address")).is_ok_and(|text| text.trim().eq_ignore_ascii_case(&wanted))
+                fs::read_to_string(folder.join("address"))
+                    .is_ok_and(|text| text.trim().eq_ignore_ascii_case(&wanted))
                     && folder.join("device/sriov_numvfs").exists()
             };
             let folders = fs::read_dir(interfaces).ok()?.flatten().map(|entry| entry.path());
-            folders.into_iter().find(has_it).map(|folder| folder.join("device"))
+            folders
+                .into_iter()
+                .find(has_it)
+                .map(|folder| folder.join("device"))
         }
     }
 }
@@ -67,7 +89,11 @@ mod tests {
 
     /// A physical function with two virtual ones.
     fn tree() -> PathBuf {
-        let root = std::env::temp_dir().join(format!("weir-vf-{}-{:?}", std::process::id(), std::thread::current().id()));
+        let root = std::env::temp_dir().join(format!(
+            "weir-vf-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
         let pf = root.join("bus/pci/devices/0000:01:00.0");
         let net = root.join("class/net/eth0");
         fs::create_dir_all(&pf).unwrap();
@@ -90,7 +116,13 @@ mod tests {
         ];
         for pf in names {
             let ports = resolve(&root, &[port(Device::Vf { pf, vf: 1 })]).unwrap();
-            assert_eq!(ports[0].device, Device::Pci { address: "0000:01:10.2".into(), arguments: String::new() });
+            assert_eq!(
+                ports[0].device,
+                Device::Pci {
+                    address: "0000:01:10.2".into(),
+                    arguments: String::new()
+                }
+            );
         }
         fs::remove_dir_all(root).unwrap();
     }
@@ -99,14 +131,22 @@ mod tests {
     fn one_that_is_not_there_is_named() {
         let root = tree();
         for pf in [PfName::Interface("eth0".into()), PfName::Interface("eth9".into())] {
-            let error = resolve(&root, &[port(Device::Vf { pf, vf: 2 })]).unwrap_err().to_string();
-            assert!(error.contains("no VF 2 of eth") && error.contains("port lan"), "{error}");
+            let error = resolve(&root, &[port(Device::Vf { pf, vf: 2 })])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains("no VF 2 of eth") && error.contains("port lan"),
+                "{error}"
+            );
         }
         fs::remove_dir_all(root).unwrap();
     }
 
     #[test]
     fn other_devices_stay() {
-        assert_eq!(resolve(Path::new("/nowhere"), &[port(Device::Null)]).unwrap()[0].device, Device::Null);
+        assert_eq!(
+            resolve(Path::new("/nowhere"), &[port(Device::Null)]).unwrap()[0].device,
+            Device::Null
+        );
     }
 }

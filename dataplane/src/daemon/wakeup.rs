@@ -36,7 +36,9 @@ pub fn packet_descriptors_since(before: &BTreeSet<RawFd>) -> io::Result<Vec<Owne
     let mut found = Vec::new();
     for number in open_descriptors()?.difference(before) {
         // The directory listing's own descriptor is already closed again: an error here is that, not a fault.
-        let Ok(copy) = pidfd_getfd(&this_process, *number, PidfdGetfdFlags::empty()) else { continue };
+        let Ok(copy) = pidfd_getfd(&this_process, *number, PidfdGetfdFlags::empty()) else {
+            continue;
+        };
         if announces_packets(&copy, *number) && can_wait(&copy) {
             found.push(copy);
         }
@@ -47,15 +49,26 @@ pub fn packet_descriptors_since(before: &BTreeSet<RawFd>) -> io::Result<Vec<Owne
 fn announces_packets(descriptor: &OwnedFd, number: RawFd) -> bool {
     match sockopt::socket_domain(descriptor) {
         Ok(domain) => domain == AddressFamily::XDP || domain == AddressFamily::PACKET,
-        Err(_) => fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|to| to.as_os_str() == "/dev/net/tun"),
+        Err(_) => {
+            fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|to| to.as_os_str() == "/dev/net/tun")
+        }
     }
 }
 
 /// A tap's detached keep-alive descriptor is for ever in error: watching it would end every sleep at once.
 fn can_wait(descriptor: &OwnedFd) -> bool {
     let mut watched = [PollFd::new(descriptor, PollFlags::IN)];
-    let polled = poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-    polled.is_ok() && !watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
+    let polled = poll(
+        &mut watched,
+        Some(&Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    );
+    polled.is_ok()
+        && !watched[0]
+            .revents()
+            .intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
 }
 
 /// Rung by other threads after they put something into one of the worker's rings. One system call, and only when the
@@ -73,7 +86,10 @@ impl Doorbell {
     /// A doorbell whose owner is awake.
     pub fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Self(Arc::new(Bell { asleep: AtomicBool::new(false), event })))
+        Ok(Self(Arc::new(Bell {
+            asleep: AtomicBool::new(false),
+            event,
+        })))
     }
 
     /// Wakes the owner if it sleeps.
@@ -118,16 +134,31 @@ impl Bedside {
     pub fn new(doorbell: Doorbell, devices: Vec<OwnedFd>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for descriptor in devices.iter().map(AsFd::as_fd).chain([doorbell.0.event.as_fd()]) {
-            epoll::add(&epoll, descriptor, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+            epoll::add(
+                &epoll,
+                descriptor,
+                epoll::EventData::new_u64(0),
+                epoll::EventFlags::IN,
+            )?;
         }
-        Ok(Self { epoll, doorbell, _devices: devices })
+        Ok(Self {
+            epoll,
+            doorbell,
+            _devices: devices,
+        })
     }
 
     /// Sleeps until a packet, the doorbell, a signal or `longest`, whichever is first; not at all unless `nothing_waits`.
     pub fn sleep(&self, longest: Duration, nothing_waits: impl FnOnce() -> bool) {
         self.doorbell.sleep_on(nothing_waits, |_| {
-            let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(longest.subsec_nanos()) };
-            let mut events = [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 4];
+            let timeout = Timespec {
+                tv_sec: 0,
+                tv_nsec: i64::from(longest.subsec_nanos()),
+            };
+            let mut events = [epoll::Event {
+                flags: epoll::EventFlags::empty(),
+                data: epoll::EventData::new_u64(0),
+            }; 4];
             // Interrupted or not, the worker looks at its queues next.
             let _ = epoll::wait(&self.epoll, &mut events[..], Some(&timeout));
         });
@@ -156,7 +187,11 @@ mod tests {
         });
         let start = Instant::now();
         bedside.sleep(Duration::from_millis(900), || true);
-        assert!(start.elapsed() < Duration::from_millis(800), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_millis(800),
+            "{:?}",
+            start.elapsed()
+        );
         ringer.join().unwrap();
     }
 

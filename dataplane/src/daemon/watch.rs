@@ -37,12 +37,15 @@ impl Watch {
             load.active == 0 && load.inactive == 0
         };
         let done = self.draining.extract_if(|slot, _| empty(*slot));
-        done.map(|(_, (service, backend))| Event::BackendDrained { service, backend }).collect()
+        done.map(|(_, (service, backend))| Event::BackendDrained { service, backend })
+            .collect()
     }
 
     fn full(&mut self, counters: &CountersReader, flows_max: u64) -> Vec<Event> {
-        let now: Vec<u64> =
-            counters.workers().map(|worker| counters.worker(worker).map_or(0, |counts| counts.flows_refused)).collect();
+        let now: Vec<u64> = counters
+            .workers()
+            .map(|worker| counters.worker(worker).map_or(0, |counts| counts.flows_refused))
+            .collect();
         let before = core::mem::replace(&mut self.refused, now);
         let grew = |(worker, now): (u16, &u64)| {
             let refused_before = before.get(usize::from(worker)).copied().unwrap_or(0);
@@ -55,7 +58,9 @@ impl Watch {
 fn draining(snapshot: &Snapshot) -> HashMap<u32, (ServiceKey, BackendKey)> {
     let of_service = |service: &std::sync::Arc<crate::tables::Service>| {
         let draining = service.backends.iter().filter(|(_, backend)| backend.drain);
-        draining.map(|(slot, backend)| (*slot, (backend.service, backend.key))).collect::<Vec<_>>()
+        draining
+            .map(|(slot, backend)| (*slot, (backend.service, backend.key)))
+            .collect::<Vec<_>>()
     };
     snapshot.services().flat_map(of_service).collect()
 }

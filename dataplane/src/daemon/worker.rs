@@ -161,7 +161,9 @@ impl Worker {
             }
             worked = true;
             crate::path::prefetch_headers(&self.burst);
-            self.parts.path.process(now, port, &mut self.burst, &mut self.verdicts);
+            self.parts
+                .path
+                .process(now, port, &mut self.burst, &mut self.verdicts);
             self.settle(now, port);
         }
         worked
@@ -230,7 +232,7 @@ impl Worker {
 
     fn punt_to_host(&mut self, port: PortId, reason: PuntReason, packet: Mbuf) {
         match self.parts.host_owners.get(usize::from(port.0)).copied().flatten() {
-            Some(owner) if owner == self.number => self.to_tap(port, Some(reason), packet),
+            Some(owner) if owner == self.number => self.give_to_tap(port, Some(reason), packet),
             Some(owner) => {
                 let outbox = self.parts.ends.outboxes.get_mut(owner).and_then(Option::as_mut);
                 let taken = outbox.is_some_and(|outbox| outbox.push(ToWorker::ToHost(port, packet)).is_ok());
@@ -248,9 +250,11 @@ impl Worker {
         }
     }
 
-    fn to_tap(&mut self, port: PortId, reason: Option<PuntReason>, packet: Mbuf) {
+    fn give_to_tap(&mut self, port: PortId, reason: Option<PuntReason>, packet: Mbuf) {
         let path = &self.parts.path;
-        let Some(tap) = self.parts.taps.iter_mut().find(|tap| tap.port == port) else { return };
+        let Some(tap) = self.parts.taps.iter_mut().find(|tap| tap.port == port) else {
+            return;
+        };
         if tap.outgoing.is_full() {
             flush_tap(path, tap);
         }
@@ -276,14 +280,19 @@ impl Worker {
         }
         self.retry_at = now + RETRY_INTERVAL;
         for _ in 0..self.waiting.len().min(Burst::CAPACITY) {
-            let Some((deadline, port, packet)) = self.waiting.pop_front() else { break };
+            let Some((deadline, port, packet)) = self.waiting.pop_front() else {
+                break;
+            };
             // The burst is empty between settlements.
             let _ = self.burst.push(packet);
-            self.parts.path.reprocess(now, port, &mut self.burst, &mut self.verdicts);
+            self.parts
+                .path
+                .reprocess(now, port, &mut self.burst, &mut self.verdicts);
             if self.verdicts[0] != Verdict::Punt(PuntReason::NeighborWanted) {
                 self.settle(now, port);
             } else if now < deadline {
-                self.waiting.extend(self.burst.pop().map(|packet| (deadline, port, packet)));
+                self.waiting
+                    .extend(self.burst.pop().map(|packet| (deadline, port, packet)));
             } else {
                 self.burst.clear();
                 self.parts.path.count_punted(port, PuntReason::NeighborWanted);
@@ -316,7 +325,7 @@ impl Worker {
                 self.forward(port, packet);
             }
             ToWorker::Originate(port, packet) => self.originate(port, packet),
-            ToWorker::ToHost(port, packet) => self.to_tap(port, None, packet),
+            ToWorker::ToHost(port, packet) => self.give_to_tap(port, None, packet),
             ToWorker::Note(note) => self.parts.path.deliver(now, note),
             ToWorker::Explain(riddle) => self.explain(now, riddle),
             ToWorker::ListFlows(question) => self.question = Some(question),
@@ -336,7 +345,9 @@ impl Worker {
     fn process_collected(&mut self, now: Instant) {
         if !self.burst.is_empty() {
             let port = self.collected_port;
-            self.parts.path.process_steered(now, port, &mut self.burst, &mut self.verdicts);
+            self.parts
+                .path
+                .process_steered(now, port, &mut self.burst, &mut self.verdicts);
             self.settle(now, port);
         }
     }
@@ -358,7 +369,9 @@ impl Worker {
 
     /// Sends what did not come by a port. What the queue does not take is lost, as on any NIC.
     fn originate(&mut self, port: PortId, packet: Mbuf) {
-        let Some(Way::Queue(buffer)) = self.parts.ways.get_mut(usize::from(port.0)) else { return };
+        let Some(Way::Queue(buffer)) = self.parts.ways.get_mut(usize::from(port.0)) else {
+            return;
+        };
         if let Err(packet) = buffer.originated.push(packet) {
             let sent = buffer.flush_originated();
             // Just emptied.
@@ -391,13 +404,25 @@ impl Worker {
             return;
         }
         explanation.steps = riddle.told;
-        let _ = self.parts.ends.to_main.push(ToMain::Explained(riddle.id, Box::new(explanation)));
+        let _ = self
+            .parts
+            .ends
+            .to_main
+            .push(ToMain::Explained(riddle.id, Box::new(explanation)));
     }
 
     /// A slice of the flow tables, so that a listing never holds packets up.
     fn list_flows(&mut self, now: Instant) -> bool {
-        let Some(mut question) = self.question.take() else { return false };
-        let FlowQuestion { filter, cursor, found, more, .. } = &mut *question;
+        let Some(mut question) = self.question.take() else {
+            return false;
+        };
+        let FlowQuestion {
+            filter,
+            cursor,
+            found,
+            more,
+            ..
+        } = &mut *question;
         let path = &self.parts.path;
         let end = !path.flows_from(now, cursor, FLOWS_PER_ROUND, |flow| {
             if matches(&flow, filter, path.tables()) {
@@ -421,7 +446,11 @@ impl Worker {
         let ends = &mut self.parts.ends;
         if self.parts.path.has_notes() {
             for (worker, note) in self.parts.path.take_notes() {
-                if let Some(outbox) = ends.outboxes.get_mut(usize::from(worker.0)).and_then(Option::as_mut) {
+                if let Some(outbox) = ends
+                    .outboxes
+                    .get_mut(usize::from(worker.0))
+                    .and_then(Option::as_mut)
+                {
                     // A lost note costs a hand-over, not a packet.
                     let _ = outbox.push(ToWorker::Note(note));
                 }
@@ -437,8 +466,14 @@ impl Worker {
 
     fn sleep(&mut self, longest: Duration) {
         // Somebody waits for a neighbour: come back in time.
-        let longest = if self.waiting.is_empty() { longest } else { longest.min(RETRY_INTERVAL) };
-        let Parts { path, bedside, ends, .. } = &mut self.parts;
+        let longest = if self.waiting.is_empty() {
+            longest
+        } else {
+            longest.min(RETRY_INTERVAL)
+        };
+        let Parts {
+            path, bedside, ends, ..
+        } = &mut self.parts;
         path.counters().row().sleeps().add(1);
         path.offline(|| bedside.sleep(longest, || ends.nothing_waits()));
     }
@@ -463,7 +498,9 @@ impl Worker {
 /// The worker a packet belongs to, when it is another one.
 fn steered_to(verdict: &str, steps: &[Step]) -> Option<usize> {
     let detail = &steps.last().filter(|_| verdict == "steer")?.detail;
-    detail.iter().find_map(|(name, value)| value.parse().ok().filter(|_| name == "worker"))
+    detail
+        .iter()
+        .find_map(|(name, value)| value.parse().ok().filter(|_| name == "worker"))
 }
 
 fn count_sent(path: &Path, port: PortId, sent: Sent) {
