@@ -77,6 +77,9 @@ pub struct Status {
     pub backends: BackendCounts,
     /// Packets of all workers since the data plane started.
     pub packets: PacketTotals,
+    /// What is not as the configuration says, and what to do: changes that need a restart, what the data plane cannot be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The configuration in force.

@@ -352,3 +352,19 @@ async fn a_stale_socket_is_replaced_and_a_strangers_file_is_not() {
     assert!(matches!(refused, Err(BindError::Os { .. })), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
 }
+
+#[tokio::test]
+async fn what_needs_a_restart_is_noted() {
+    let bench = Bench::start();
+    assert_eq!(bench.get("/v1/status").await.1["notes"], Value::Null);
+    let changed = format!("[dataplane]\nflows_max = 5000\n{CONFIG}");
+    let (status, _) = bench.call("POST", "/v1/config/apply", &request(&changed)).await;
+    assert_eq!(status, 200);
+    let (_, body) = bench.get("/v1/status").await;
+    assert!(
+        body["notes"][0]
+            .as_str()
+            .is_some_and(|note| note.contains("flows_max")),
+        "{body}"
+    );
+}

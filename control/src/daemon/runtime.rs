@@ -2,11 +2,10 @@
 
 use super::{Daemon, Instant};
 use crate::link::Loads;
-use crate::publish::{
-    BackendName, Drain, Drains, Override, Overrides, backend_key, service_key, service_keys,
-};
+use crate::publish::{BackendName, Drain, Drains, Override, Overrides, backend_key, service_keys};
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use weir_configs::{Backend, Config, Service};
@@ -127,23 +126,27 @@ impl Daemon {
 
     /// The dataplane says that a draining backend has no flow left.
     pub(super) fn on_drained(&mut self, service: ServiceKey, backend: BackendKey) {
-        let address = SocketAddr::new(backend.address, backend.port);
-        let named = self.in_force.config.services.iter().find(|candidate| {
-            candidate
-                .addresses
-                .iter()
-                .any(|vip| service_key(candidate, *vip) == service)
-        });
-        let Some(service) = named.map(|service| service.name.clone()) else {
-            return;
-        };
+        let config = Arc::clone(&self.in_force.config);
+        let named = config
+            .services
+            .iter()
+            .find(|candidate| service_keys(candidate).any(|key| key == service));
+        let Some(service) = named else { return };
         let name = BackendName {
-            service,
-            backend: address,
+            service: service.name.clone(),
+            backend: SocketAddr::new(backend.address, backend.port),
         };
-        tracing::info!(backend = %name, "drained");
         if self.drains.remove(&name).is_some() {
+            tracing::info!(backend = %name, "the removed backend has drained");
             self.dirty = true;
+            return;
+        }
+        let drain = self.overrides.get(&name).and_then(|set| set.drain);
+        let wanted =
+            drain.unwrap_or_else(|| lookup(&config, &name).is_some_and(|(_, backend)| backend.drain));
+        match wanted {
+            true => tracing::info!(backend = %name, "drained: no flow is left"),
+            false => tracing::debug!(backend = %name, "the backend that is down has no flow left"),
         }
     }
 

@@ -46,6 +46,8 @@ pub struct View {
     pub problems: Vec<String>,
     /// What of it needs a restart.
     pub restart_pending: Vec<Change>,
+    /// Failed checks do not count now.
+    pub muted: bool,
     /// The dataplane, while it is connected.
     pub session: Option<Arc<Session>>,
     /// Why it is not.
@@ -71,6 +73,7 @@ impl Daemon {
             drains: self.drains.clone(),
             problems: self.problems.clone(),
             restart_pending: self.restart_pending(),
+            muted: self.checks.is_muted(),
             session: self.session.clone(),
             away: self.away.clone(),
             dataplane_socket: self.options.dataplane_socket.clone(),

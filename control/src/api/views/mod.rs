@@ -36,7 +36,29 @@ pub(super) fn status(view: &View) -> types::Status {
             .as_deref()
             .map(|session| totals(session, None))
             .unwrap_or_default(),
+        notes: notes(view),
     }
+}
+
+/// What is not as the configuration says.
+fn notes(view: &View) -> Vec<String> {
+    let restart = view
+        .restart_pending
+        .iter()
+        .map(|change| format!("not in the running process yet: {change}"));
+    let muted = view.muted.then(|| {
+        "failed checks do not count while the dataplane is away: they may go through its host interface"
+            .to_owned()
+    });
+    let drains = view
+        .drains
+        .keys()
+        .map(|name| format!("removed backend {name} drains until its flows end"));
+    restart
+        .chain(view.problems.iter().cloned())
+        .chain(muted)
+        .chain(drains)
+        .collect()
 }
 
 fn dataplane(view: &View) -> types::DataplaneStatus {

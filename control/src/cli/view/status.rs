@@ -41,6 +41,9 @@ pub fn status(status: &Status, style: Style) -> String {
             ),
         );
     }
+    for note in &status.notes {
+        line("", paint(note, Tone::Bad, style));
+    }
     line("services", status.services.to_string());
     line("backends", backends(&status.backends, style));
     let plane = &status.dataplane;
