@@ -1,0 +1,484 @@
+//! The thread that owns this host's VFs: it makes them as they should be, looks for drift, and does what `weirctl` asks, one at a time.
+//!
+//! Everything here may wait (for the kernel, for a guest), which is why it is no part of the daemon's actor. In mode "observe" nothing is
+//! ever written. State that outlives the process: the allocations and the journals of moves, in the state directory.
+
+use super::allocation::{Allocation, Allocations, Ask, NoVf, Through};
+use super::apply::{Host, HostError, Outcome, apply};
+use super::guests::virsh::{self, Commands};
+use super::guests::{self, GuestError};
+use super::host::Machine;
+use super::migrate::{self, Here, MigrateError};
+use super::model::{Owner, Pf, PfWish, Settings};
+use super::plan::{Leave, Plan, Refusal, plan};
+use super::wish;
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use weir_configs::{Config, SriovMode, VlanProtocol};
+
+/// How often drift is looked for.
+const DRIFT_PERIOD: Duration = Duration::from_secs(5);
+/// What failed is not tried again at once, unless the wish or the host has changed.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// A live migration of a large guest.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum SriovError {
+    /// Nothing is written in this mode.
+    #[error("[control] sriov = \"observe\": nothing is written; set it to \"manage\"")]
+    Observing,
+    /// The host cannot be read.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The wish cannot be fulfilled.
+    #[error("{}", list(.0))]
+    Refused(Vec<Refusal>),
+    /// A step failed.
+    #[error(transparent)]
+    Failed(#[from] super::apply::Failed),
+    /// There is no VF to give.
+    #[error(transparent)]
+    NoVf(#[from] NoVf),
+    /// The guest did not take or give it.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// The guest did not move.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The guest has no VF.
+    #[error("guest {0} has no VF; weirctl sriov list shows who has one")]
+    HasNone(String),
+    /// A VF is in use.
+    #[error("VF {vf} of {pf} is in use by guest {guest}: stop the guest or detach the VF first")]
+    InUse {
+        /// The PF.
+        pf: String,
+        /// The VF's number.
+        vf: u16,
+        /// The guest.
+        guest: String,
+    },
+    /// State could not be saved.
+    #[error("{}: {error}", .path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+fn list(refusals: &[Refusal]) -> String {
+    refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Where a PF stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// As it is.
+    pub pf: Pf,
+    /// As it should be; `None`: the configuration does not speak of it.
+    pub wish: Option<PfWish>,
+    /// What differs.
+    pub plan: Result<Plan, String>,
+    /// Why the last attempt to change it failed.
+    pub failure: Option<String>,
+}
+
+/// Everything at one moment.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// The PFs.
+    pub pfs: Vec<Standing>,
+    /// PFs of the configuration that this host lacks.
+    pub absent: Vec<String>,
+    /// Who has what.
+    pub allocations: Allocations,
+    /// Whether things are changed or only looked at.
+    pub mode: SriovMode,
+    /// The configuration, for the names of backends.
+    pub config: Arc<Config>,
+}
+
+/// What was asked of `attach`.
+#[derive(Debug, Clone)]
+pub struct Attach {
+    /// For whom, and which.
+    pub ask: Ask,
+    /// Up to so many in all; `None`: one more.
+    pub count: Option<usize>,
+    /// How the guest is reached.
+    pub through: Through,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, SriovError>>;
+
+/// What the thread is asked.
+#[derive(Debug)]
+pub enum Request {
+    /// The configuration in force.
+    Config(Arc<Config>),
+    /// Everything.
+    Look(oneshot::Sender<Picture>),
+    /// Make it so, now.
+    Apply(Leave, Reply<Vec<Outcome>>),
+    /// Give a guest a VF.
+    Attach(Attach, Reply<Vec<Allocation>>),
+    /// Take its VFs back.
+    Detach(String, Reply<Vec<Allocation>>),
+    /// Set the VFs of a guest to defaults.
+    Reset(String, Reply<Vec<Allocation>>),
+    /// Move a guest.
+    Migrate(String, String, Reply<()>),
+}
+
+/// A way to ask the thread.
+pub type Handle = Sender<Request>;
+
+/// Starts the thread; it ends when every handle is gone.
+///
+/// # Errors
+/// The host cannot be read, or the state of an earlier run cannot.
+pub fn start(config: Arc<Config>) -> Result<Handle, SriovError> {
+    let directory = std::env::var_os("STATE_DIRECTORY").map_or_else(|| "/var/lib/weir".into(), PathBuf::from);
+    let mut manager = Manager::new(Machine::open()?, config, directory)?;
+    let (handle, requests) = channel();
+    std::thread::Builder::new()
+        .name("sriov".to_owned())
+        .spawn(move || manager.run(&requests))
+        .map_err(|error| SriovError::Host(HostError::System(error)))?;
+    Ok(handle)
+}
+
+struct Manager {
+    machine: Machine,
+    config: Arc<Config>,
+    directory: PathBuf,
+    allocations: Allocations,
+    /// What failed last for a PF, when, and what was tried.
+    failures: HashMap<String, (Instant, Plan, String)>,
+    commands: Commands,
+}
+
+impl Manager {
+    fn new(machine: Machine, config: Arc<Config>, directory: PathBuf) -> Result<Self, SriovError> {
+        let path = directory.join("sriov.json");
+        let allocations = Allocations::load(&path).map_err(|error| SriovError::State { path, error })?;
+        Ok(Self {
+            machine,
+            config,
+            directory,
+            allocations,
+            failures: HashMap::new(),
+            commands: Commands { deadline: COMMAND_DEADLINE },
+        })
+    }
+
+    fn run(&mut self, requests: &Receiver<Request>) {
+        let mut next_look = Instant::now();
+        loop {
+            match requests.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
+                Ok(request) => self.handle(request),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.repair();
+                    next_look = Instant::now() + DRIFT_PERIOD;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// A reply that nobody waits for any more is dropped.
+    fn handle(&mut self, request: Request) {
+        match request {
+            Request::Config(config) if config.sriov == self.config.sriov && config.control == self.config.control => {
+                self.config = config;
+            }
+            Request::Config(config) => {
+                self.config = config;
+                self.failures.clear();
+                self.repair();
+            }
+            Request::Look(reply) => drop(reply.send(self.look())),
+            Request::Apply(leave, reply) => drop(reply.send(self.apply(leave))),
+            Request::Attach(attach, reply) => drop(reply.send(self.attach(&attach))),
+            Request::Detach(guest, reply) => drop(reply.send(self.detach(&guest))),
+            Request::Reset(guest, reply) => drop(reply.send(self.reset(&guest))),
+            Request::Migrate(guest, to, reply) => drop(reply.send(self.migrate(&guest, &to))),
+        }
+    }
+
+    fn may_write(&self) -> Result<(), SriovError> {
+        match self.config.control.sriov {
+            SriovMode::Manage => Ok(()),
+            SriovMode::Observe => Err(SriovError::Observing),
+        }
+    }
+
+    fn look(&mut self) -> Picture {
+        let pfs = self.machine.pfs();
+        let absent = wish::absent(&self.config, &pfs).into_iter().map(ToString::to_string).collect();
+        let standing = |pf: Pf| {
+            let wish = wish::of_pf(&self.config, &self.allocations, &pf);
+            let planned = wish.as_ref().map_or(Ok(Plan::default()), |wish| plan(&pf, wish, Leave::default()));
+            let failure = self.failures.get(&pf.device).map(|(_, _, why)| why.clone());
+            Standing { plan: planned.map_err(|refusals| list(&refusals)), wish, failure, pf }
+        };
+        Picture {
+            pfs: pfs.into_iter().map(standing).collect(),
+            absent,
+            allocations: self.allocations.clone(),
+            mode: self.config.control.sriov,
+            config: Arc::clone(&self.config),
+        }
+    }
+
+    /// Looks for what is not as it should be, and repairs it.
+    fn repair(&mut self) {
+        if self.config.sriov.is_empty() || self.config.control.sriov == SriovMode::Observe {
+            return;
+        }
+        for pf in self.machine.pfs() {
+            let Some(wish) = wish::of_pf(&self.config, &self.allocations, &pf) else { continue };
+            let planned = match plan(&pf, &wish, Leave::default()) {
+                Ok(planned) if planned.steps.is_empty() => {
+                    if self.failures.remove(&pf.device).is_some() {
+                        tracing::info!(pf = %pf.title(), "VFs are as they should be");
+                    }
+                    continue;
+                }
+                Ok(planned) => planned,
+                Err(refusals) => {
+                    self.note_failure(&pf, Plan::default(), list(&refusals));
+                    continue;
+                }
+            };
+            let tried = self.failures.get(&pf.device);
+            if tried.is_some_and(|(at, plan, _)| *plan == planned && at.elapsed() < RETRY_AFTER) {
+                continue;
+            }
+            match apply(&mut self.machine, &pf.device, &planned) {
+                Ok(outcome) => {
+                    tracing::info!(pf = %pf.title(), steps = outcome.done.len(), deferred = outcome.deferred.len(), "VFs changed");
+                    match outcome.deferred.first() {
+                        Some(waits) => self.note_failure(&pf, planned, waits.clone()),
+                        None => drop(self.failures.remove(&pf.device)),
+                    }
+                }
+                Err(failed) => self.note_failure(&pf, planned, failed.to_string()),
+            }
+        }
+    }
+
+    fn note_failure(&mut self, pf: &Pf, planned: Plan, why: String) {
+        let new = self.failures.get(&pf.device).is_none_or(|(_, _, known)| *known != why);
+        if new {
+            tracing::warn!(pf = %pf.title(), "VFs are not as they should be: {why}");
+        }
+        self.failures.insert(pf.device.clone(), (Instant::now(), planned, why));
+    }
+
+    fn apply(&mut self, leave: Leave) -> Result<Vec<Outcome>, SriovError> {
+        self.may_write()?;
+        let mut outcomes = Vec::new();
+        for pf in self.machine.pfs() {
+            if let Some(wish) = wish::of_pf(&self.config, &self.allocations, &pf) {
+                outcomes.push(self.bring(&pf, &wish, leave)?);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn bring(&mut self, pf: &Pf, wish: &PfWish, leave: Leave) -> Result<Outcome, SriovError> {
+        let planned = plan(pf, wish, leave).map_err(SriovError::Refused)?;
+        let outcome = apply(&mut self.machine, &pf.device, &planned)?;
+        self.failures.remove(&pf.device);
+        Ok(outcome)
+    }
+
+    fn save(&self) -> Result<(), SriovError> {
+        let path = self.directory.join("sriov.json");
+        self.allocations.save(&path).map_err(|error| SriovError::State { path, error })
+    }
+
+    fn attach(&mut self, attach: &Attach) -> Result<Vec<Allocation>, SriovError> {
+        self.may_write()?;
+        let has = self.allocations.of_guest(&attach.ask.guest).count();
+        let wanted = attach.count.unwrap_or(has + 1);
+        let mut made: Vec<Allocation> = Vec::new();
+        for _ in has..wanted {
+            match self.attach_one(attach) {
+                Ok(allocation) => made.push(allocation),
+                Err(error) => {
+                    // All or nothing.
+                    for allocation in &made {
+                        self.detach_one(allocation)?;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(if made.is_empty() { self.allocations.of_guest(&attach.ask.guest).cloned().collect() } else { made })
+    }
+
+    fn attach_one(&mut self, attach: &Attach) -> Result<Allocation, SriovError> {
+        let pfs = self.machine.pfs();
+        let wishes: Vec<Option<PfWish>> = pfs.iter().map(|pf| wish::of_pf(&self.config, &self.allocations, pf)).collect();
+        let managed: Vec<_> = pfs.iter().zip(&wishes).filter_map(|(pf, wish)| Some((pf, wish.as_ref()?))).collect();
+        let (pf, vf) = self.allocations.choose(&managed, &attach.ask)?;
+        let address = pf.vf(vf).and_then(|vf| vf.address.clone());
+        let allocation = Allocation {
+            guest: attach.ask.guest.clone(),
+            pf: pf.device.clone(),
+            vf,
+            address: address.ok_or(HostError::Vanished)?,
+            through: attach.through.clone(),
+        };
+        self.allocations.list.push(allocation.clone());
+        let given = self.give(&allocation);
+        if given.is_err() {
+            self.allocations.list.retain(|other| *other != allocation);
+            self.save()?;
+        }
+        given.map(|()| allocation)
+    }
+
+    /// Saved before the guest has it: a VF too many in the book is better than one too few.
+    fn give(&mut self, allocation: &Allocation) -> Result<(), SriovError> {
+        self.save()?;
+        let settings = self.to_defaults(allocation)?;
+        guests::plug(&mut self.commands, allocation, &settings)?;
+        Ok(())
+    }
+
+    /// The VF of an allocation as a fresh one, with what the configuration wishes on top. Nobody may have it open.
+    fn to_defaults(&mut self, allocation: &Allocation) -> Result<Settings, SriovError> {
+        let pf = self.machine.read(&allocation.pf)?;
+        let vf = pf.vf(allocation.vf).ok_or(HostError::Vanished)?;
+        if vf.held {
+            return Err(SriovError::InUse { pf: pf.title(), vf: vf.index, guest: allocation.guest.clone() });
+        }
+        let Some(mut wish) = wish::of_pf(&self.config, &self.allocations, &pf) else { return Ok(vf.settings.clone()) };
+        let index = usize::from(allocation.vf);
+        if let Some(of_vf) = wish.vfs.get_mut(index) {
+            of_vf.settings = with_defaults(&of_vf.settings, &vf.settings);
+        }
+        self.bring(&pf, &wish, Leave::default())?;
+        let now = self.machine.read(&allocation.pf)?;
+        Ok(now.vf(allocation.vf).map(|vf| vf.settings.clone()).unwrap_or_default())
+    }
+
+    fn detach(&mut self, guest: &str) -> Result<Vec<Allocation>, SriovError> {
+        self.may_write()?;
+        let list: Vec<Allocation> = self.allocations.of_guest(guest).cloned().collect();
+        if list.is_empty() {
+            return Err(SriovError::HasNone(guest.to_owned()));
+        }
+        for allocation in &list {
+            self.detach_one(allocation)?;
+        }
+        Ok(list)
+    }
+
+    fn detach_one(&mut self, allocation: &Allocation) -> Result<(), SriovError> {
+        let settings = self.settings_of(allocation);
+        guests::unplug(&mut self.commands, allocation, &settings)?;
+        // A VF that vanished with its PF needs no defaults.
+        match self.to_defaults(allocation) {
+            Ok(_) | Err(SriovError::Host(HostError::Vanished)) => {}
+            Err(error) => return Err(error),
+        }
+        self.allocations.list.retain(|other| other != allocation);
+        self.save()
+    }
+
+    fn settings_of(&mut self, allocation: &Allocation) -> Settings {
+        let pf = self.machine.read(&allocation.pf).ok();
+        pf.and_then(|pf| pf.vf(allocation.vf).map(|vf| vf.settings.clone())).unwrap_or_default()
+    }
+
+    /// The VFs a guest has, and those the configuration keeps for it.
+    fn vfs_for(&mut self, guest: &str) -> Vec<Allocation> {
+        let mut list: Vec<Allocation> = self.allocations.of_guest(guest).cloned().collect();
+        for pf in self.machine.pfs() {
+            let Some(wish) = wish::of_pf(&self.config, &self.allocations, &pf) else { continue };
+            for (vf, wish) in (0..).zip(&wish.vfs) {
+                let kept = wish.owner == Owner::Guest(guest.to_owned()) && self.allocations.of_vf(&pf.device, vf).is_none();
+                if let Some(address) = pf.vf(vf).and_then(|vf| vf.address.clone()).filter(|_| kept) {
+                    let pf = pf.device.clone();
+                    list.push(Allocation { guest: guest.to_owned(), pf, vf, address, through: Through::Libvirt });
+                }
+            }
+        }
+        list
+    }
+
+    fn reset(&mut self, guest: &str) -> Result<Vec<Allocation>, SriovError> {
+        self.may_write()?;
+        let list = self.vfs_for(guest);
+        if list.is_empty() {
+            return Err(SriovError::HasNone(guest.to_owned()));
+        }
+        for allocation in &list {
+            self.to_defaults(allocation)?;
+        }
+        Ok(list)
+    }
+
+    fn migrate(&mut self, guest: &str, to: &str) -> Result<(), SriovError> {
+        self.may_write()?;
+        let list: Vec<Allocation> = self.allocations.of_guest(guest).cloned().collect();
+        if list.is_empty() && !migrate::journal_path(&self.directory, guest).exists() {
+            return Err(SriovError::HasNone(guest.to_owned()));
+        }
+        let (mut commands, directory) = (self.commands, self.directory.clone());
+        migrate::migrate(self, &mut commands, &directory, guest, to, list)?;
+        Ok(())
+    }
+}
+
+impl Here for Manager {
+    fn detach(&mut self, vf: &Allocation) -> Result<(), String> {
+        if self.allocations.of_vf(&vf.pf, vf.vf).is_none() {
+            return Ok(());
+        }
+        self.detach_one(vf).map_err(|error| error.to_string())
+    }
+
+    fn attach(&mut self, vf: &Allocation) -> Result<(), String> {
+        if self.allocations.of_vf(&vf.pf, vf.vf).is_some() {
+            return Ok(());
+        }
+        self.allocations.list.push(vf.clone());
+        self.give(vf).inspect_err(|_| self.allocations.list.retain(|other| other != vf)).map_err(|error| error.to_string())
+    }
+}
+
+/// A rate limit, a VLAN, a trust that outlives its guest would be the next guest's riddle: what is not wished goes back to the default, as
+/// far as the driver tells of it.
+fn with_defaults(wish: &Settings, now: &Settings) -> Settings {
+    Settings {
+        mac: wish.mac,
+        vlan: wish.vlan.or(now.vlan.map(|_| (0, 0, VlanProtocol::Dot1Q))),
+        rate_mbps: wish.rate_mbps.or(now.rate_mbps.map(|_| (0, 0))),
+        spoofchk: wish.spoofchk.or(now.spoofchk.map(|_| true)),
+        trust: wish.trust.or(now.trust.map(|_| false)),
+        link: wish.link,
+    }
+}
+
+/// How a guest is reached when it was not said.
+pub fn through(qmp: Option<PathBuf>) -> Result<Through, virsh::VirshError> {
+    match qmp {
+        Some(socket) => Ok(Through::Qmp(socket)),
+        None if virsh::is_installed() => Ok(Through::Libvirt),
+        None => Err(virsh::VirshError::Missing("virsh".to_owned())),
+    }
+}
