@@ -188,10 +188,10 @@ impl Daemon {
         let report = &change.report;
         match report.outcome {
             weir_proto::health::Outcome::Pass => {
-                tracing::info!(target = %address, "check passes: {}", report.health)
+                tracing::info!(server = %address, "check passes: {}", report.health)
             }
             weir_proto::health::Outcome::Fail(why) => {
-                tracing::warn!(target = %address, reason = %why, "check fails: {}", report.health);
+                tracing::warn!(server = %address, reason = %why, "check fails: {}", report.health);
             }
         }
         self.dirty = true;

@@ -161,7 +161,7 @@ impl Checks {
         let Some(target) = found.map(|(target, _)| Arc::clone(target)) else {
             return;
         };
-        tracing::error!(target = %target.address, %error, "a health check panicked; it starts again");
+        tracing::error!(server = %target.address, %error, "a health check panicked; it starts again");
         let health = self.book.health(&target);
         self.stop(&target);
         self.start(target, health);
