@@ -190,6 +190,11 @@ impl Machine {
         self.after_hand_over
     }
 
+    /// Whether it has told its group that it would become active, and waits for the others.
+    pub const fn is_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+
     /// Counts.
     pub const fn stats(&self) -> &Stats {
         &self.stats

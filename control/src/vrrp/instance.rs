@@ -1,0 +1,447 @@
+//! One virtual router on this node: its machine, its sockets, its interface.
+
+use super::kernel::{self, Interface};
+use super::notify::Job;
+use super::runtime::{Surroundings, is_fault, keepalived_word};
+use super::socket::Endpoint;
+use super::status::{Active, Change, Next, Status, Track};
+use super::{Wanted, resolve};
+use crate::clock::Clock;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use weir_proto::time::Instant;
+use weir_proto::vrrp::{Action, Codec, Config, Input, Machine, Reject, State, Tracker, Tracking, UnixTime};
+
+/// What a virtual router of a port depends on, besides what is configured.
+const DATAPLANE: &str = "dataplane";
+
+/// One virtual router.
+#[derive(Debug)]
+pub(super) struct Instance {
+    wanted: Wanted,
+    link: Option<Interface>,
+    endpoint: Option<Endpoint>,
+    /// There is one once the interface has an address.
+    machine: Option<Machine>,
+    codec: Codec,
+    tracking: Tracking,
+    /// Why there is no machine or no socket.
+    problem: Option<String>,
+    /// Addresses on the kernel interface, with their prefix lengths.
+    on_kernel: Vec<(IpAddr, u8)>,
+    holding: bool,
+}
+
+fn unix_now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
+}
+
+fn own_link(wanted: &Wanted) -> String {
+    format!("interface {}", wanted.interface)
+}
+
+fn trackers(wanted: &Wanted) -> Vec<Tracker> {
+    let implied = |name: String| Tracker {
+        name,
+        weight: 0,
+        reverse: false,
+        up: None,
+    };
+    let mut trackers = vec![implied(own_link(wanted))];
+    if wanted.vrrp.port.is_some() {
+        trackers.push(implied(DATAPLANE.to_owned()));
+    }
+    trackers.extend(wanted.vrrp.tracks.iter().map(|track| Tracker {
+        name: track.what.label(),
+        weight: track.weight,
+        reverse: track.reverse,
+        up: None,
+    }));
+    trackers
+}
+
+impl Instance {
+    pub(super) fn new(wanted: &Wanted) -> Self {
+        let mut tracking = Tracking::new(trackers(wanted));
+        // Nothing is claimed before a dataplane is there to claim it in.
+        tracking.set(DATAPLANE, false);
+        Self {
+            wanted: wanted.clone(),
+            link: None,
+            endpoint: None,
+            machine: None,
+            codec: Codec::new(),
+            tracking,
+            problem: None,
+            on_kernel: Vec::new(),
+            holding: false,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.wanted.vrrp.name
+    }
+
+    pub(super) fn group(&self) -> Option<&str> {
+        self.wanted.vrrp.sync_group.as_deref()
+    }
+
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref()
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.machine.as_ref().map_or(State::Initialize, Machine::state)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.machine.as_ref().is_some_and(Machine::is_ready)
+    }
+
+    pub(super) fn own_fault(&self) -> bool {
+        is_fault(&self.tracking.tracked())
+    }
+
+    pub(super) fn holds(&self, address: IpAddr) -> bool {
+        self.wanted.vrrp.holds(address)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.machine.as_ref()?.poll_timeout().map(|(at, _)| at)
+    }
+
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        self.machine.as_mut()?.poll_action()
+    }
+
+    pub(super) fn input(&mut self, now: Instant, input: Input) {
+        if let Some(machine) = &mut self.machine {
+            machine.handle(now, input);
+        }
+    }
+
+    pub(super) fn fire(&mut self, now: Instant) {
+        if let Some(machine) = &mut self.machine {
+            machine.handle_timeout(now);
+        }
+    }
+
+    /// The addresses the dataplane is to hold for it now.
+    pub(super) fn held_by_dataplane(&self) -> Vec<IpAddr> {
+        if !self.holding || self.wanted.vrrp.port.is_none() {
+            return Vec::new();
+        }
+        self.all_addresses().into_iter().map(|(address, _)| address).collect()
+    }
+
+    fn all_addresses(&self) -> Vec<(IpAddr, u8)> {
+        let vrrp = &self.wanted.vrrp;
+        let all = vrrp.addresses.iter().chain(&vrrp.excluded_addresses);
+        all.map(|net| (net.addr(), net.prefix_len())).collect()
+    }
+
+    // ===== configuration and interface =====
+
+    /// Whether `wanted` is this virtual router with other values: what it is known by on the wire is the same.
+    pub(super) fn is_same_router(&self, wanted: &Wanted) -> bool {
+        let identity = |wanted: &Wanted| {
+            let vrrp = &wanted.vrrp;
+            let v6 = vrrp.addresses.first().is_some_and(|first| first.addr().is_ipv6());
+            let place = (wanted.interface.clone(), vrrp.port.clone(), vrrp.source);
+            (vrrp.name.clone(), vrrp.virtual_router_id, vrrp.version, v6, place, vrrp.auth, vrrp.unicast_peers.is_empty())
+        };
+        identity(&self.wanted) == identity(wanted)
+    }
+
+    pub(super) fn reconfigure(&mut self, now: Instant, wanted: Wanted, around: &Surroundings) {
+        if self.wanted.vrrp.tracks != wanted.vrrp.tracks {
+            let before = std::mem::replace(&mut self.tracking, Tracking::new(trackers(&wanted)));
+            for known in before.trackers() {
+                if let Some(up) = known.up {
+                    self.tracking.set(&known.name, up);
+                }
+            }
+        }
+        self.wanted = wanted;
+        let Some(machine) = &mut self.machine else { return };
+        match resolve::resolve(&self.wanted.vrrp, &self.wanted.interface) {
+            Ok(config) if config == *machine.config() => {}
+            Ok(config) => machine.handle(now, Input::Config(Box::new(config))),
+            Err(problem) => around.event(now, self.name(), "error", format!("keeps its configuration: {problem}")),
+        }
+        self.input(now, Input::Tracked(self.tracking.tracked()));
+        if self.holding {
+            self.hold(now, true, around);
+        }
+    }
+
+    /// Looks at the interface, and opens what is not open yet.
+    pub(super) fn look(&mut self, now: Instant, around: &Surroundings) {
+        let found = Interface::look(&self.wanted.interface);
+        let replaced = match (&self.link, &found) {
+            (Some(before), Some(after)) => before.ifindex != after.ifindex,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if replaced {
+            self.endpoint = None;
+        }
+        self.link = found;
+        let up = self.link.as_ref().is_some_and(|link| link.up);
+        if up && self.endpoint.is_none() {
+            self.open(now, around);
+        }
+        let usable = up && self.endpoint.is_some();
+        self.track(now, &own_link(&self.wanted), usable);
+        for track in self.wanted.vrrp.tracks.clone() {
+            if let weir_configs::Tracked::Interface(name) = &track.what {
+                let up = Interface::look(name).is_some_and(|interface| interface.up);
+                self.track(now, &track.what.label(), up);
+            }
+        }
+        if self.machine.as_ref().is_some_and(|machine| machine.state() == State::Initialize) {
+            self.input(now, Input::Startup);
+        }
+    }
+
+    fn open(&mut self, now: Instant, around: &Surroundings) {
+        let Some(link) = &self.link else { return };
+        let opened = self.resolved().and_then(|config| {
+            let endpoint = Endpoint::open(&config, &self.wanted.interface, link.ifindex);
+            Ok((config, endpoint.map_err(|error| format!("no socket on {}: {error}", self.wanted.interface))?))
+        });
+        match opened {
+            Ok((config, endpoint)) => {
+                self.endpoint = Some(endpoint);
+                self.problem = None;
+                let tracked = self.tracking.tracked();
+                let machine = self.machine.get_or_insert_with(|| Machine::new(config));
+                machine.handle(now, Input::Tracked(tracked));
+            }
+            Err(problem) if self.problem.as_ref() == Some(&problem) => {}
+            Err(problem) => {
+                around.event(now, self.name(), "error", problem.clone());
+                self.problem = Some(problem);
+            }
+        }
+    }
+
+    fn resolved(&self) -> Result<Config, String> {
+        match &self.machine {
+            Some(machine) => Ok(machine.config().clone()),
+            None => resolve::resolve(&self.wanted.vrrp, &self.wanted.interface),
+        }
+    }
+
+    pub(super) fn track(&mut self, now: Instant, name: &str, up: bool) {
+        if self.tracking.set(name, up) {
+            let tracked = self.tracking.tracked();
+            self.input(now, Input::Tracked(tracked));
+        }
+    }
+
+    // ===== datagrams =====
+
+    /// Reads one datagram; false when there is none.
+    pub(super) fn receive(&mut self, now: Instant, buffer: &mut [u8]) -> bool {
+        let (Some(endpoint), Some(machine)) = (&self.endpoint, &mut self.machine) else {
+            return false;
+        };
+        let input = match endpoint.receive(buffer) {
+            Ok(None) => return false,
+            Ok(Some(datagram)) => match self.codec.read(machine.config(), unix_now(), &datagram.received) {
+                Ok(advert) => Input::Advert(advert),
+                Err(reject) => Input::Rejected(reject),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Input::Rejected(Reject::Length),
+            Err(error) => {
+                tracing::debug!(%error, vrrp = %self.wanted.vrrp.name, "receiving");
+                return false;
+            }
+        };
+        machine.handle(now, input);
+        true
+    }
+
+    // ===== actions =====
+
+    pub(super) fn perform(&mut self, now: Instant, action: Action, around: &Surroundings) {
+        match action {
+            Action::SendAdvert { priority } => self.send(priority),
+            Action::Claim => self.hold(now, true, around),
+            Action::Release => self.hold(now, false, around),
+            Action::Announce { rounds } => self.announce(rounds),
+            Action::Became { state, why } => self.became(now, state, &why.to_string(), around),
+            Action::Rival(Some(rival)) => around.event(now, self.name(), "rival", rival.to_string()),
+            Action::Rival(None) => around.event(now, self.name(), "rival", "no other active router any more".into()),
+            Action::HeardLowerPriority => tracing::debug!(vrrp = self.name(), "heard a lower priority"),
+            Action::Ready(_) => {}
+        }
+    }
+
+    fn send(&mut self, priority: u8) {
+        let (Some(endpoint), Some(machine)) = (&self.endpoint, &self.machine) else { return };
+        for outgoing in self.codec.write(machine.config(), unix_now(), priority) {
+            if let Err(error) = endpoint.send(&outgoing) {
+                tracing::warn!(vrrp = %self.wanted.vrrp.name, to = %outgoing.to, %error, "advertisement not sent");
+            }
+        }
+    }
+
+    /// On a port, the daemon tells the dataplane; on a kernel interface, the addresses move here.
+    fn hold(&mut self, now: Instant, hold: bool, around: &Surroundings) {
+        self.holding = hold;
+        if self.wanted.vrrp.port.is_some() {
+            return;
+        }
+        let wanted = if hold { self.all_addresses() } else { Vec::new() };
+        let (Some(netlink), Some(link)) = (&around.netlink, &self.link) else { return };
+        for (address, prefix_len) in self.on_kernel.iter().filter(|held| !wanted.contains(held)) {
+            if let Err(error) = netlink.delete_address(link.ifindex, *address, *prefix_len) {
+                around.event(now, self.name(), "error", format!("{address} stays on {}: {error}", self.wanted.interface));
+            }
+        }
+        for (address, prefix_len) in &wanted {
+            if let Err(error) = netlink.add_address(link.ifindex, *address, *prefix_len) {
+                around.event(now, self.name(), "error", format!("{address} is not on {}: {error}", self.wanted.interface));
+            }
+        }
+        self.on_kernel = wanted;
+    }
+
+    /// The dataplane announces by itself what it newly holds; the kernel does not.
+    fn announce(&self, rounds: u8) {
+        let Some(link) = self.link.as_ref().filter(|_| self.wanted.vrrp.port.is_none()) else { return };
+        let addresses: Vec<IpAddr> = self.all_addresses().into_iter().map(|(address, _)| address).collect();
+        if let Err(error) = kernel::announce(&self.wanted.interface, link.mac, &addresses, rounds) {
+            tracing::warn!(vrrp = self.name(), %error, "addresses not announced");
+        }
+    }
+
+    fn became(&self, now: Instant, state: State, why: &str, around: &Surroundings) {
+        around.event(now, self.name(), self.state_word(), why.to_owned());
+        let vrrp = &self.wanted.vrrp;
+        if vrrp.notify.is_none() && vrrp.notify_fifo.is_none() {
+            return;
+        }
+        let job = Job {
+            program: vrrp.notify.clone(),
+            fifo: vrrp.notify_fifo.clone(),
+            user: vrrp.script_user.clone(),
+            name: vrrp.name.clone(),
+            state: keepalived_word(state, self.is_at_fault()),
+            priority: self.machine.as_ref().map_or(vrrp.priority, Machine::priority),
+        };
+        if around.jobs.try_send(job).is_err() {
+            tracing::warn!(vrrp = self.name(), "too many changes of state wait for their notify programs: one is left out");
+        }
+    }
+
+    /// Says "I stop" if active, and lets everything go.
+    pub(super) fn stop(&mut self, now: Instant, around: &Surroundings) {
+        self.input(now, Input::Shutdown);
+        while let Some(action) = self.poll_action() {
+            self.perform(now, action, around);
+        }
+        self.endpoint = None;
+    }
+
+    // ===== for people =====
+
+    fn is_at_fault(&self) -> bool {
+        self.machine.as_ref().is_none_or(|machine| machine.fault().is_some())
+    }
+
+    fn state_word(&self) -> &'static str {
+        match (self.state(), self.is_at_fault()) {
+            (State::Active, _) => "active",
+            (State::Backup, _) => "backup",
+            (State::Initialize, true) => "fault",
+            (State::Initialize, false) => "stopped",
+        }
+    }
+
+    pub(super) fn status(&self, now: Instant, clock: &Clock) -> Status {
+        let vrrp = &self.wanted.vrrp;
+        let trackers = self.tracking.trackers().iter();
+        let mut status = Status {
+            name: vrrp.name.clone(),
+            interface: self.wanted.interface.clone(),
+            virtual_router_id: vrrp.virtual_router_id,
+            version: vrrp.version,
+            state: self.state_word().to_owned(),
+            why: self.problem.clone().unwrap_or_default(),
+            priority: vrrp.priority,
+            effective_priority: vrrp.priority,
+            addresses: self.all_addresses().iter().map(|(address, len)| format!("{address}/{len}")).collect(),
+            tracks: trackers
+                .map(|tracker| Track {
+                    name: tracker.name.clone(),
+                    weight: tracker.weight,
+                    up: tracker.up,
+                })
+                .collect(),
+            ..Status::default()
+        };
+        if let Some(machine) = &self.machine {
+            fill(&mut status, machine, now, clock);
+        }
+        status
+    }
+}
+
+fn fill(status: &mut Status, machine: &Machine, now: Instant, clock: &Clock) {
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let last = machine.transitions().last();
+    status.since_unix_ms = last.map_or(0, |change| clock.unix_ms(change.at));
+    status.why = match (machine.state(), machine.fault(), last) {
+        (State::Initialize, Some(fault), _) => fault.to_owned(),
+        (_, _, Some(change)) => change.why.to_string(),
+        (_, _, None) => "not started".to_owned(),
+    };
+    status.effective_priority = machine.priority();
+    status.source = machine.config().source.to_string();
+    status.active = machine.active().filter(|_| machine.state() == State::Backup).map(|peer| Active {
+        address: peer.address.to_string(),
+        priority: peer.priority,
+        heard_unix_ms: clock.unix_ms(peer.heard_at),
+    });
+    status.advert_interval_ms = micros(machine.active_interval()) / 1000;
+    status.active_down_us = micros(machine.active_down_interval());
+    status.next = machine.poll_timeout().map(|(at, timer)| Next {
+        timer: format!("{timer:?}"),
+        in_us: micros(at - now),
+    });
+    status.rival = machine.rival().map(|rival| rival.to_string());
+    status.handed_over = machine.is_after_hand_over();
+    status.stats = stats(machine);
+    status.transitions = machine
+        .transitions()
+        .map(|change| Change {
+            unix_ms: clock.unix_ms(change.at),
+            from: change.from.name().to_owned(),
+            to: change.to.name().to_owned(),
+            why: change.why.to_string(),
+        })
+        .collect();
+}
+
+fn stats(machine: &Machine) -> BTreeMap<String, u64> {
+    let stats = machine.stats();
+    let own = [
+        ("advert_rcvd", stats.advert_rcvd),
+        ("advert_sent", stats.advert_sent),
+        ("become_master", stats.become_master),
+        ("release_master", stats.release_master),
+        ("pri_zero_rcvd", stats.pri_zero_rcvd),
+        ("pri_zero_sent", stats.pri_zero_sent),
+        ("pri_zero_ignored", stats.pri_zero_ignored),
+        ("other_addresses", stats.other_addresses),
+        ("stall_rechecks", stats.stall_rechecks),
+        ("stall_yields", stats.stall_yields),
+        ("rivals", stats.rivals),
+    ];
+    let rejects = stats.rejects().map(|(reject, count)| (reject.name(), count));
+    own.into_iter().chain(rejects).map(|(name, count)| (name.to_owned(), count)).collect()
+}

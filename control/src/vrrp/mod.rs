@@ -1,0 +1,186 @@
+//! Who holds the addresses that directors share: the driver of `weir_proto::vrrp`.
+//!
+//! The machines run on a thread of their own ([`runtime`]) that does nothing else, so that neither a health check nor a
+//! request can hold up an advertisement. It reads every datagram there is before it lets timers fire, as the machines
+//! ask. What it decides reaches the daemon as one set of addresses ([`Vrrp::holds`]); the way from there to the
+//! dataplane is `publish`, as for everything else. Addresses of a virtual router on a kernel interface are put there
+//! by this thread itself.
+//!
+//! Programs that are run ([`notify`], [`track`]) are the business of the daemon's runtime, not of that thread.
+
+mod instance;
+mod kernel;
+mod notify;
+pub mod program;
+mod resolve;
+mod runtime;
+mod socket;
+pub mod status;
+mod track;
+
+use crate::clock::Clock;
+use runtime::{Command, Runtime};
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, watch};
+use weir_configs::Config;
+use weir_wire::MacAddr;
+
+/// Events remembered for those who ask later.
+const EVENTS_MAX: usize = 512;
+/// Programs to be run that may wait.
+const JOBS_MAX: usize = 256;
+
+/// What the thread shows to everybody else.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    status: Vec<status::Status>,
+    events: VecDeque<status::Event>,
+    next_id: u64,
+}
+
+impl Shared {
+    fn remember(&mut self, mut event: status::Event) {
+        event.id = self.next_id;
+        self.next_id += 1;
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}
+
+fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    // A reader that panicked has changed nothing.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A virtual router of this node, and the interface it speaks on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) vrrp: weir_configs::Vrrp,
+    pub(crate) interface: String,
+}
+
+/// The handle on the thread.
+#[derive(Debug)]
+pub struct Vrrp {
+    node: String,
+    commands: std::sync::mpsc::Sender<Command>,
+    wake: Arc<OwnedFd>,
+    shared: Arc<Mutex<Shared>>,
+    held: watch::Receiver<BTreeSet<IpAddr>>,
+    trackers: track::Trackers,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Vrrp {
+    /// Starts the thread, without virtual routers. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The system gives no event descriptor or no thread.
+    pub fn start(clock: Clock, node: &str) -> std::io::Result<Self> {
+        let wake = Arc::new(rustix::event::eventfd(
+            0,
+            rustix::event::EventfdFlags::NONBLOCK | rustix::event::EventfdFlags::CLOEXEC,
+        )?);
+        let (commands, taken) = std::sync::mpsc::channel();
+        let (held_sender, held) = watch::channel(BTreeSet::new());
+        let (jobs, jobs_taken) = mpsc::channel(JOBS_MAX);
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        tokio::spawn(notify::run(jobs_taken));
+        let runtime = Runtime::new(clock, taken, Arc::clone(&wake), held_sender, jobs, Arc::clone(&shared));
+        let thread = std::thread::Builder::new().name("vrrp".into()).spawn(move || runtime.run())?;
+        Ok(Self {
+            node: node.to_owned(),
+            trackers: track::Trackers::new(commands.clone(), Arc::clone(&wake)),
+            commands,
+            wake,
+            shared,
+            held,
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs exactly the virtual routers of this configuration.
+    pub fn configure(&mut self, config: &Config) {
+        let wanted = config.vrrps.iter().filter_map(|vrrp| {
+            let vrrp = vrrp.on_node(&self.node);
+            let of_port = vrrp.port.as_deref().and_then(|port| config.port(port)?.host_interface.clone());
+            let interface = of_port.or_else(|| vrrp.interface.clone())?;
+            Some(Wanted { vrrp, interface })
+        });
+        let wanted: Vec<Wanted> = wanted.collect();
+        self.trackers.watch(&wanted);
+        self.command(Command::Configure(wanted));
+    }
+
+    /// Whether the dataplane is to hold `address`: a shared one while we are active, any other one always.
+    pub fn holds(&self, config: &Config, address: IpAddr) -> bool {
+        let shared = config.vrrps.iter().any(|vrrp| vrrp.port.is_some() && vrrp.holds(address));
+        !shared || self.held.borrow().contains(&address)
+    }
+
+    /// Waits until [`holds`](Self::holds) has other answers.
+    pub async fn changed(&mut self) {
+        if self.held.changed().await.is_err() {
+            // The thread has ended: nothing will change any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Something tracked is up or down; `name` is that of [`weir_configs::Tracked::label`], or `dataplane`.
+    pub fn track(&self, name: &str, up: bool) {
+        self.command(Command::Track {
+            name: name.to_owned(),
+            up,
+        });
+    }
+
+    /// Another station claims an address.
+    pub fn address_claimed(&self, address: IpAddr, mac: MacAddr) {
+        self.command(Command::AddressClaimed { address, mac });
+    }
+
+    /// Hands the addresses of virtual router `name` over, or all of them; or, with `resume`, takes part again.
+    pub fn hand_over(&self, name: Option<&str>, resume: bool) {
+        self.command(Command::HandOver {
+            name: name.map(str::to_owned),
+            resume,
+        });
+    }
+
+    /// Every virtual router as it was at the last change or second.
+    pub fn status(&self) -> Vec<status::Status> {
+        locked(&self.shared).status.clone()
+    }
+
+    /// Events from number `from` on.
+    pub fn events(&self, from: u64) -> Vec<status::Event> {
+        locked(&self.shared).events.iter().filter(|event| event.id >= from).cloned().collect()
+    }
+
+    /// Says "I stop" where we are active, lets every address go, and ends the thread.
+    pub fn stop(&mut self) {
+        self.command(Command::Stop);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the VRRP thread panicked");
+        }
+    }
+
+    fn command(&self, command: Command) {
+        if self.commands.send(command).is_ok() {
+            runtime::wake(&self.wake);
+        }
+    }
+}
+
+impl Drop for Vrrp {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

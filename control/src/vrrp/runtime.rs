@@ -1,0 +1,382 @@
+//! The thread: it waits for sockets, orders and deadlines, feeds the machines and carries out what they ask. It holds
+//! no opinion about the protocol.
+
+use super::instance::Instance;
+use super::kernel::Netlink;
+use super::notify::Job;
+use super::status::{Event, Status};
+use super::{Shared, Wanted, locked};
+use crate::clock::Clock;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use weir_proto::time::Instant;
+use weir_proto::vrrp::{Action, Group, GroupEvent, Input, State, Tracked};
+use weir_wire::MacAddr;
+
+/// Interfaces are looked at this often even without news, and the status is refreshed.
+const LOOK: Duration = Duration::from_secs(1);
+/// Datagrams read from one socket before the others have a turn: more than a buffer holds.
+const DATAGRAMS_MAX: usize = 8192;
+
+/// Orders to the thread.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Run exactly these.
+    Configure(Vec<Wanted>),
+    /// Something tracked is up or down.
+    Track { name: String, up: bool },
+    /// Another station claims an address.
+    AddressClaimed { address: IpAddr, mac: MacAddr },
+    /// Hand over, or take part again.
+    HandOver { name: Option<String>, resume: bool },
+    /// Let everything go and end.
+    Stop,
+}
+
+/// Wakes the thread.
+pub(super) fn wake(event: &OwnedFd) {
+    // Full means that it is awake.
+    let _ = rustix::io::write(event, &1u64.to_ne_bytes());
+}
+
+/// What instances need from around them.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) clock: Clock,
+    /// For addresses on kernel interfaces.
+    pub(super) netlink: Option<Netlink>,
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) shared: Arc<Mutex<Shared>>,
+}
+
+impl Surroundings {
+    /// Remembers and logs an event.
+    pub(super) fn event(&self, now: Instant, vrrp: &str, kind: &str, text: String) {
+        tracing::info!(vrrp, kind, "{text}");
+        locked(&self.shared).remember(Event {
+            id: 0,
+            unix_ms: self.clock.unix_ms(now),
+            vrrp: vrrp.to_owned(),
+            kind: kind.to_owned(),
+            text,
+        });
+    }
+}
+
+/// Virtual routers that move together: the machine, and which instances its members are.
+#[derive(Debug)]
+struct Together {
+    names: Vec<String>,
+    group: Group,
+}
+
+/// The thread's state.
+pub(super) struct Runtime {
+    around: Surroundings,
+    commands: Receiver<Command>,
+    wake: Arc<OwnedFd>,
+    held: watch::Sender<BTreeSet<IpAddr>>,
+    news: Option<Netlink>,
+    instances: Vec<Instance>,
+    groups: Vec<Together>,
+    look_at: Instant,
+    /// What is known of tracked things, for instances that come later.
+    known: Vec<(String, bool)>,
+}
+
+impl Runtime {
+    pub(super) fn new(
+        clock: Clock,
+        commands: Receiver<Command>,
+        wake: Arc<OwnedFd>,
+        held: watch::Sender<BTreeSet<IpAddr>>,
+        jobs: mpsc::Sender<Job>,
+        shared: Arc<Mutex<Shared>>,
+    ) -> Self {
+        let open = |news| {
+            let netlink = Netlink::open(news);
+            netlink.inspect_err(|error| tracing::error!(%error, "no netlink socket: VRRP does not see links change")).ok()
+        };
+        Self {
+            around: Surroundings {
+                clock,
+                netlink: open(false),
+                jobs,
+                shared,
+            },
+            news: open(true),
+            commands,
+            wake,
+            held,
+            instances: Vec::new(),
+            groups: Vec::new(),
+            look_at: clock.now(),
+            known: Vec::new(),
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) fn run(mut self) {
+        // Adverts are few and late ones dear. Without the right to it, the thread runs as it is.
+        if let Err(error) = rustix::process::setpriority_process(None, -20) {
+            tracing::debug!(%error, "the VRRP thread keeps its priority");
+        }
+        let mut buffer = vec![0; super::socket::DATAGRAM_BYTES_MAX];
+        loop {
+            self.wait();
+            self.receive(&mut buffer);
+            let news = self.news.as_ref().is_some_and(Netlink::drain);
+            let now = self.around.clock.now();
+            if news || now >= self.look_at {
+                self.look_at_links(now);
+            }
+            if !self.take_commands() {
+                return self.stop();
+            }
+            let now = self.around.clock.now();
+            for index in 0..self.instances.len() {
+                self.instances[index].fire(now);
+                self.act(now, index);
+            }
+            self.show(now);
+        }
+    }
+
+    fn wait(&self) {
+        let now = self.around.clock.now();
+        let deadlines = self.instances.iter().filter_map(Instance::deadline);
+        let next = deadlines.min().map_or(self.look_at, |deadline| deadline.min(self.look_at));
+        let left = next - now;
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let sockets = self.instances.iter().filter_map(|instance| instance.endpoint()).map(AsFd::as_fd);
+        let news = self.news.iter().map(AsFd::as_fd);
+        let fds = std::iter::once(self.wake.as_fd()).chain(news).chain(sockets);
+        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        if let Err(error) = rustix::event::poll(&mut fds, Some(&timeout))
+            && error != rustix::io::Errno::INTR
+        {
+            tracing::error!(%error, "poll");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Nothing there: nobody woke us by it.
+        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+    }
+
+    /// Reads everything there is, before any timer fires.
+    fn receive(&mut self, buffer: &mut [u8]) {
+        for index in 0..self.instances.len() {
+            for _ in 0..DATAGRAMS_MAX {
+                let now = self.around.clock.now();
+                if !self.instances[index].receive(now, buffer) {
+                    break;
+                }
+                self.act(now, index);
+            }
+        }
+    }
+
+    fn look_at_links(&mut self, now: Instant) {
+        self.look_at = now + LOOK;
+        for index in 0..self.instances.len() {
+            self.instances[index].look(now, &self.around);
+            self.tell_fault(now, index);
+            self.act(now, index);
+        }
+    }
+
+    /// False when it is time to stop.
+    fn take_commands(&mut self) -> bool {
+        loop {
+            let command = match self.commands.try_recv() {
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
+                Ok(command) => command,
+            };
+            let now = self.around.clock.now();
+            match command {
+                Command::Configure(wanted) => self.configure(now, wanted),
+                Command::Track { name, up } => self.track(now, &name, up),
+                Command::AddressClaimed { address, mac } => {
+                    self.each(now, |instance| {
+                        if instance.holds(address) {
+                            instance.input(now, Input::AddressClaimed { address, mac });
+                        }
+                    });
+                }
+                Command::HandOver { name, resume } => self.each(now, |instance| {
+                    if name.as_deref().is_none_or(|name| name == instance.name()) {
+                        instance.input(now, if resume { Input::Resume } else { Input::HandOver });
+                    }
+                }),
+                Command::Stop => return false,
+            }
+        }
+    }
+
+    fn each(&mut self, now: Instant, mut what: impl FnMut(&mut Instance)) {
+        for index in 0..self.instances.len() {
+            what(&mut self.instances[index]);
+            self.act(now, index);
+        }
+    }
+
+    fn track(&mut self, now: Instant, name: &str, up: bool) {
+        self.known.retain(|(known, _)| known != name);
+        self.known.push((name.to_owned(), up));
+        for index in 0..self.instances.len() {
+            self.instances[index].track(now, name, up);
+            self.tell_fault(now, index);
+            self.act(now, index);
+        }
+    }
+
+    // ===== configuration =====
+
+    fn configure(&mut self, now: Instant, wanted: Vec<Wanted>) {
+        let (mut kept, mut order) = (std::mem::take(&mut self.instances), Vec::new());
+        for wanted in wanted {
+            let at = kept.iter().position(|instance| instance.is_same_router(&wanted));
+            let mut instance = match at {
+                Some(at) => kept.swap_remove(at),
+                None => Instance::new(&wanted),
+            };
+            instance.reconfigure(now, wanted, &self.around);
+            for (name, up) in &self.known {
+                instance.track(now, name, *up);
+            }
+            order.push(instance);
+        }
+        for mut gone in kept {
+            gone.stop(now, &self.around);
+        }
+        self.instances = order;
+        self.regroup(now);
+        for index in 0..self.instances.len() {
+            self.instances[index].look(now, &self.around);
+            self.tell_fault(now, index);
+            self.act(now, index);
+        }
+    }
+
+    /// Groups whose members are the same go on as they are; others begin with what their members are now.
+    fn regroup(&mut self, now: Instant) {
+        let mut words: Vec<String> = self.instances.iter().filter_map(|instance| instance.group().map(str::to_owned)).collect();
+        words.sort();
+        words.dedup();
+        let mut before = std::mem::take(&mut self.groups);
+        for word in words {
+            let members = self.instances.iter().filter(|instance| instance.group() == Some(word.as_str()));
+            let names: Vec<String> = members.map(|instance| instance.name().to_owned()).collect();
+            match before.iter().position(|together| together.names == names) {
+                Some(at) => self.groups.push(before.swap_remove(at)),
+                None => {
+                    let mut group = Group::new(names.clone());
+                    for (member, name) in names.iter().enumerate() {
+                        let Some(instance) = self.instances.iter().find(|instance| instance.name() == name) else { continue };
+                        group.handle(member, GroupEvent::Became(instance.state()));
+                        group.handle(member, GroupEvent::Ready(instance.is_ready()));
+                    }
+                    self.groups.push(Together { names, group });
+                }
+            }
+        }
+        self.carry_orders(now);
+    }
+
+    fn member_of(&self, index: usize) -> Option<(usize, usize)> {
+        let name = self.instances[index].name();
+        let position = |together: &Together| together.names.iter().position(|member| member == name);
+        self.groups.iter().enumerate().find_map(|(at, together)| Some((at, position(together)?)))
+    }
+
+    fn tell_group(&mut self, now: Instant, index: usize, event: GroupEvent) {
+        if let Some((at, member)) = self.member_of(index) {
+            self.groups[at].group.handle(member, event);
+            self.carry_orders(now);
+        }
+    }
+
+    fn tell_fault(&mut self, now: Instant, index: usize) {
+        let fault = self.instances[index].own_fault();
+        self.tell_group(now, index, GroupEvent::Fault(fault));
+    }
+
+    fn carry_orders(&mut self, now: Instant) {
+        for at in 0..self.groups.len() {
+            while let Some((member, order)) = self.groups[at].group.poll_order() {
+                let name = self.groups[at].names[member].clone();
+                if let Some(index) = self.instances.iter().position(|instance| instance.name() == name) {
+                    self.instances[index].input(now, Input::Order(order));
+                    self.act(now, index);
+                }
+            }
+        }
+    }
+
+    // ===== actions =====
+
+    fn act(&mut self, now: Instant, index: usize) {
+        while let Some(action) = self.instances[index].poll_action() {
+            let event = match &action {
+                Action::Became { state, .. } => Some(GroupEvent::Became(*state)),
+                Action::Ready(ready) => Some(GroupEvent::Ready(*ready)),
+                _ => None,
+            };
+            let claim = matches!(action, Action::Claim | Action::Release);
+            self.instances[index].perform(now, action, &self.around);
+            if claim {
+                self.publish_held();
+            }
+            if let Some(event) = event {
+                self.tell_group(now, index, event);
+            }
+        }
+    }
+
+    /// Tells the daemon which addresses the dataplane is to hold.
+    fn publish_held(&self) {
+        let held: BTreeSet<IpAddr> = self.instances.iter().flat_map(Instance::held_by_dataplane).collect();
+        self.held.send_if_modified(|before| {
+            let news = *before != held;
+            *before = held;
+            news
+        });
+    }
+
+    fn show(&self, now: Instant) {
+        let status: Vec<Status> = self.instances.iter().map(|instance| instance.status(now, &self.around.clock)).collect();
+        locked(&self.around.shared).status = status;
+    }
+
+    fn stop(mut self) {
+        let now = self.around.clock.now();
+        for instance in &mut self.instances {
+            instance.stop(now, &self.around);
+        }
+        self.publish_held();
+    }
+}
+
+/// keepalived's word for a state.
+pub(super) const fn keepalived_word(state: State, fault: bool) -> &'static str {
+    match (state, fault) {
+        (State::Active, _) => "MASTER",
+        (State::Backup, _) => "BACKUP",
+        (State::Initialize, true) => "FAULT",
+        (State::Initialize, false) => "STOP",
+    }
+}
+
+/// Whether tracking alone holds it down.
+pub(super) const fn is_fault(tracked: &Tracked) -> bool {
+    tracked.fault.is_some()
+}
