@@ -15,4 +15,6 @@ pub mod health;
 pub mod link;
 pub mod logs;
 pub mod publish;
+pub mod sriov;
 pub mod systemd;
+pub mod vrrp;

@@ -23,8 +23,17 @@ pub async fn serve(
     requests: Requests,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    serve_paths(socket, router(requests), stop).await
+}
+
+/// The same with these paths.
+pub async fn serve_paths(
+    socket: &ApiSocket,
+    paths: axum::Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     let listener = socket.listener()?;
-    axum::serve(listener, router(requests))
+    axum::serve(listener, paths)
         .with_graceful_shutdown(stop)
         .await
 }

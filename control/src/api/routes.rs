@@ -15,6 +15,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use types::schema;
+use crate::vrrp::status as vrrp_types;
 
 /// Longest request body: a configuration with a hundred thousand backends fits.
 const BODY_BYTES_MAX: usize = 32 << 20;
@@ -46,6 +47,9 @@ pub fn router(requests: Requests) -> Router {
             "/v1/config",
             get(async |State(daemon): State<Requests>| show(daemon, views::config).await),
         )
+        .route("/v1/vrrp", get(vrrp))
+        .route("/v1/vrrp/hand-over", post(hand_over))
+        .route("/v1/events", get(events))
         .route("/metrics", get(scrape))
         .route("/v1/config/check", post(check))
         .route("/v1/config/diff", post(diff))
@@ -74,6 +78,51 @@ async fn ask<T>(
 async fn show<T>(daemon: Requests, view: impl FnOnce(&View) -> T) -> Answer<T> {
     let snapshot = ask(&daemon, Request::View).await?;
     Ok(Json(view(&snapshot)))
+}
+
+async fn vrrp(State(daemon): State<Requests>) -> Answer<vrrp_types::Vrrps> {
+    Ok(Json(vrrp_types::Vrrps {
+        schema: vrrp_types::SCHEMA.into(),
+        vrrp: ask(&daemon, Request::Vrrp).await?,
+    }))
+}
+
+/// Which events.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsQuery {
+    /// From this number on.
+    #[serde(default)]
+    from: u64,
+}
+
+async fn events(
+    State(daemon): State<Requests>,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+) -> Answer<vrrp_types::Events> {
+    let Query(query) = query.map_err(|rejection| Refusal::malformed(rejection.body_text(), ""))?;
+    Ok(Json(vrrp_types::Events {
+        schema: vrrp_types::EVENTS_SCHEMA.into(),
+        events: ask(&daemon, |reply| Request::Events(query.from, reply)).await?,
+    }))
+}
+
+async fn hand_over(
+    State(daemon): State<Requests>,
+    body: Result<Json<vrrp_types::HandOver>, JsonRejection>,
+) -> Answer<vrrp_types::Vrrps> {
+    let Json(body) = body.map_err(|rejection| Refusal::malformed(rejection.body_text(), ""))?;
+    let known = ask(&daemon, Request::Vrrp).await?;
+    if let Some(name) = body.name.as_ref().filter(|name| known.iter().all(|vrrp| vrrp.name != **name)) {
+        let error = format!("there is no virtual router \"{name}\"");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, error, "`weirctl vrrp` lists them"));
+    }
+    let request = Request::HandOver {
+        name: body.name,
+        resume: body.resume,
+    };
+    daemon.try_send(request).map_err(|_| Refusal::busy())?;
+    vrrp(State(daemon)).await
 }
 
 async fn scrape(State(daemon): State<Requests>) -> Result<Response, Refusal> {

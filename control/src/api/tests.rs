@@ -45,7 +45,9 @@ impl Bench {
             config: weir_configs::parse(CONFIG, "weir.toml").unwrap(),
             dataplane_socket: folder.path().join("dataplane.sock"),
             seed: 1,
-        });
+            node: "lvs1".into(),
+        })
+        .unwrap();
         tokio::spawn(daemon.run());
         let socket = ApiSocket::bind(&path).unwrap();
         let (stop, stopping) = oneshot::channel();

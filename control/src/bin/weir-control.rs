@@ -12,6 +12,7 @@ use weir_configs::{Config, LogFormat};
 use weir_control::api::{self, ApiSocket};
 use weir_control::daemon::{Daemon, Options, Request, Requests};
 use weir_control::logs;
+use weir_control::sriov;
 
 /// Could not start, or could not go on.
 const EXIT_FAILED: u8 = 1;
@@ -40,6 +41,10 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     dataplane_socket: Option<PathBuf>,
 
+    /// This node's name, which [[vrrp.node]] goes by, instead of the host's
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+
     /// Log lines for a person, or one JSON object per line; instead of [control] log_format
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<Format>,
@@ -67,6 +72,9 @@ enum Format {
 }
 
 fn main() -> ExitCode {
+    if let Some(status) = weir_control::sriov::helper::run_if_asked() {
+        return status;
+    }
     let arguments = Arguments::parse();
     let config = match weir_configs::load(&arguments.config) {
         Ok(config) => config,
@@ -123,22 +131,26 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), AnyError> {
         api = %socket.path().display(),
         "weir-control starts"
     );
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let sriov_config = std::sync::Arc::new(config.clone());
     let (daemon, requests) = Daemon::start(Options {
+        node: arguments.node.unwrap_or(host),
         file: arguments.config,
         dataplane_socket: arguments
             .dataplane_socket
             .unwrap_or_else(|| config.dataplane.socket.clone()),
         config,
         seed: RandomState::new().hash_one(std::process::id()),
-    });
+    })?;
     let (stopped, stopping) = oneshot::channel::<()>();
     tokio::spawn(pass_signals(stop, reload, requests.clone()));
+    let paths = api::router(requests.clone()).merge(sriov_paths(sriov_config, requests.clone()));
     let api = tokio::spawn(async move {
         let stopping = async {
             // Sent or dropped: either way the daemon has ended.
             let _ = stopping.await;
         };
-        api::serve(&socket, requests, stopping).await
+        api::serve_paths(&socket, paths, stopping).await
     });
     daemon.run().await;
     drop(stopped);
@@ -149,6 +161,20 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), AnyError> {
     }
     tracing::info!("weir-control has stopped; forwarding goes on");
     Ok(())
+}
+
+/// The paths for virtual functions. A host whose devices cannot be read still balances.
+fn sriov_paths(config: std::sync::Arc<Config>, requests: Requests) -> axum::Router {
+    match sriov::manager::start(config) {
+        Ok(handle) => {
+            tokio::spawn(sriov::api::follow(requests, handle.clone()));
+            sriov::api::router(handle)
+        }
+        Err(error) => {
+            tracing::error!(%error, "virtual functions are not managed");
+            axum::Router::new()
+        }
+    }
 }
 
 /// Hands signals to the daemon, the stop for as long as it takes.

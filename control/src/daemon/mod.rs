@@ -22,6 +22,7 @@ use crate::health::book::Change;
 use crate::link::{self, Link, Session};
 use crate::publish::{BackendName, Drains, Overrides, Publisher};
 use crate::systemd::Manager;
+use crate::vrrp::Vrrp;
 use apply::Candidate;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub use runtime::{Patch, PatchError};
 
 /// Requests of the API that may wait; one past that is told to try again.
 const REQUESTS_MAX: usize = 256;
+/// How long the end waits for the dataplane to let shared addresses go.
+const LET_GO_MAX: Duration = Duration::from_secs(1);
 /// How often deadlines of the daemon's own are looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,8 @@ pub struct Options {
     pub dataplane_socket: PathBuf,
     /// Source of every random choice.
     pub seed: u64,
+    /// This node's name: what `[[vrrp.node]]` goes by.
+    pub node: String,
 }
 
 /// What the API asks of the daemon.
@@ -63,6 +68,17 @@ pub enum Request {
     Apply(Box<Proposal>, oneshot::Sender<Result<Applied, Refused>>),
     /// Read the file again, as SIGHUP does.
     Reload,
+    /// Every virtual router.
+    Vrrp(oneshot::Sender<Vec<crate::vrrp::status::Status>>),
+    /// Events from this number on.
+    Events(u64, oneshot::Sender<Vec<crate::vrrp::status::Event>>),
+    /// Hand the addresses of a virtual router over, or of all; or take part in elections again.
+    HandOver {
+        /// Its name; `None` for all.
+        name: Option<String>,
+        /// Take part again.
+        resume: bool,
+    },
     /// Stop.
     Stop,
 }
@@ -90,6 +106,7 @@ pub struct Daemon {
     overrides: Overrides,
     drains: Drains,
     checks: Checks,
+    vrrp: Vrrp,
     publisher: Publisher,
     /// When the transaction under way was sent.
     sent_at: Option<Instant>,
@@ -110,8 +127,12 @@ pub struct Daemon {
 
 impl Daemon {
     /// A daemon that begins to check and to connect. Must be called within a tokio runtime.
-    pub fn start(options: Options) -> (Self, Requests) {
+    ///
+    /// # Errors
+    /// The system has no thread for VRRP.
+    pub fn start(options: Options) -> std::io::Result<(Self, Requests)> {
         let clock = Clock::start();
+        let vrrp = Vrrp::start(clock, &options.node)?;
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let (link, reports) = Link::start(&options.dataplane_socket);
         let config = Arc::new(options.config.clone());
@@ -127,6 +148,7 @@ impl Daemon {
             overrides: Overrides::new(),
             drains: Drains::new(),
             checks: Checks::new(clock, options.seed),
+            vrrp,
             publisher: Publisher::default(),
             sent_at: None,
             retry_at: None,
@@ -142,7 +164,7 @@ impl Daemon {
             options,
         };
         daemon.watch_targets();
-        (daemon, sender)
+        Ok((daemon, sender))
     }
 
     /// Runs until it is told to stop.
@@ -165,11 +187,13 @@ impl Daemon {
                     self.on_tick();
                     self.show_status();
                 }
+                () = self.vrrp.changed() => self.dirty = true,
                 _ = watchdog.tick() => self.manager.alive(),
             }
             self.settle();
         }
         self.manager.stopping();
+        self.let_go().await;
     }
 
     fn on_request(&mut self, request: Request) {
@@ -179,6 +203,9 @@ impl Daemon {
             Request::Patch(patch, reply) => drop(reply.send(self.patch(patch))),
             Request::Apply(proposal, reply) => self.propose(*proposal, Some(reply)),
             Request::Reload => self.reload(),
+            Request::Vrrp(reply) => drop(reply.send(self.vrrp.status())),
+            Request::Events(from, reply) => drop(reply.send(self.vrrp.events(from))),
+            Request::HandOver { name, resume } => self.vrrp.hand_over(name.as_deref(), resume),
             Request::Stop => {}
         }
     }
@@ -201,12 +228,55 @@ impl Daemon {
         let now = self.clock.now();
         self.end_drains(now);
         self.watch_acknowledgement(now);
+        self.track_services();
+    }
+
+    /// Tells virtual routers which of the services they track have a server.
+    fn track_services(&self) {
+        let config = &self.in_force.config;
+        let tracks = config.vrrps.iter().flat_map(|vrrp| &vrrp.tracks);
+        for track in tracks {
+            let weir_configs::Tracked::Service(name) = &track.what else { continue };
+            let Some(service) = config.service(name) else { continue };
+            let book = self.checks.book();
+            let up = service.backends.iter().any(|backend| {
+                let target = crate::health::targets::target(backend);
+                let healthy = target.is_none_or(|target| book.health(&target) == weir_proto::health::Health::Up);
+                healthy && backend.weight_configured() > 0
+            });
+            self.vrrp.track(&track.what.label(), up);
+        }
+    }
+
+    /// At the end, virtual routers say that they stop, and the dataplane is told to let their addresses go.
+    async fn let_go(&mut self) {
+        self.vrrp.stop();
+        if self.session.is_none() || !self.in_force.config.vrrps.iter().any(|vrrp| vrrp.port.is_some()) {
+            return;
+        }
+        self.dirty = true;
+        let told = async {
+            loop {
+                self.settle();
+                if !self.dirty && !self.publisher.is_under_way() {
+                    return;
+                }
+                match self.reports.recv().await {
+                    Some(report) => self.on_link(report),
+                    None => return,
+                }
+            }
+        };
+        if tokio::time::timeout(LET_GO_MAX, told).await.is_err() {
+            tracing::warn!("the dataplane did not let the shared addresses go in time");
+        }
     }
 
     /// Checks exactly what the configuration in force has checked.
     fn watch_targets(&mut self) {
         let targets = crate::health::targets::targets(&self.in_force.config);
         self.checks.reconcile(&targets);
+        self.vrrp.configure(&self.in_force.config);
         self.mute_checks();
         self.dirty = true;
     }

@@ -49,7 +49,7 @@ impl Daemon {
             health: &|target| self.checks.book().health(target),
             overrides,
             drains,
-            owns: &|_| true,
+            owns: &|address| self.vrrp.holds(config, address),
         })
     }
 
@@ -116,6 +116,7 @@ impl Daemon {
             self.started_with = Arc::clone(&self.in_force.config);
         }
         self.session = Some(session);
+        self.vrrp.track("dataplane", true);
         self.away = None;
         self.sent_at = None;
         self.dirty = true;
@@ -133,6 +134,7 @@ impl Daemon {
         }
         self.publisher.disconnected();
         self.session = None;
+        self.vrrp.track("dataplane", false);
         self.sent_at = None;
         self.away = Some(why.to_owned());
         self.mute_checks();
@@ -171,6 +173,7 @@ impl Daemon {
                 tracing::error!(worker, %message, "a worker of the dataplane panicked; the others go on");
             }
             Event::AddressConflict { address, mac, .. } => {
+                self.vrrp.address_claimed(address, weir_wire::MacAddr(mac));
                 let mac = weir_rings::hello::mac_text::format(mac);
                 tracing::error!(%address, %mac, "somebody else claims an address of ours; find that host");
             }
@@ -178,6 +181,7 @@ impl Daemon {
                 port, up, speed_mbps, ..
             } => {
                 let port = self.port_name(port);
+                self.vrrp.track(&format!("port {port}"), up);
                 tracing::warn!(%port, up, speed_mbps, "link changed");
             }
             Event::LocalPortsExhausted { service, refused } => {

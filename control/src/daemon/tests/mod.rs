@@ -30,7 +30,9 @@ impl Bench {
             config,
             dataplane_socket: folder.path().join("dataplane.sock"),
             seed: 1,
-        });
+            node: "lvs1".into(),
+        })
+        .unwrap();
         Self {
             requests,
             task: tokio::spawn(daemon.run()),
