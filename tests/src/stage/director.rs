@@ -81,6 +81,13 @@ impl Director {
             .ok_or_else(|| LabError::unexpected("the dataplane is not running"))
     }
 
+    /// The running control process.
+    pub fn control(&self) -> Result<&Process, LabError> {
+        self.control
+            .as_ref()
+            .ok_or_else(|| LabError::unexpected("control is not running"))
+    }
+
     /// Starts `weir-dataplane` and waits for its socket.
     pub fn start_dataplane(&mut self) -> Result<(), LabError> {
         self.dataplane = Some(self.spawn("weir-dataplane", "dataplane.log")?);
@@ -140,11 +147,7 @@ impl Director {
     pub fn apply_by_signal(&mut self, config: Config) -> Result<(), LabError> {
         self.write_config(&config)?;
         self.config = config;
-        let control = self
-            .control
-            .as_ref()
-            .ok_or_else(|| LabError::unexpected("control is not running"))?;
-        control.signal(Signal::HUP)
+        self.control()?.signal(Signal::HUP)
     }
 
     /// `weirctl <words>`: its standard output.

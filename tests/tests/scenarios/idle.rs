@@ -45,6 +45,26 @@ fn an_adaptive_worker_sleeps_when_idle_and_wakes_at_once() {
     });
 }
 
+/// Resident memory of a process in MiB (proc(5): `VmRSS` of `status`, in KiB).
+fn resident_mb(pid: u32) -> Result<u64, LabError> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).map_err(|error| LabError::unexpected(format!("{path}: {error}")))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kb.map(|kb| kb / 1024)
+        .ok_or_else(|| LabError::unexpected(format!("{path} has no VmRSS")))
+}
+
+#[test]
+fn an_idle_control_process_is_small() {
+    on_stage("control's memory", 3, Config::new(3), |_, stage| {
+        thread::sleep(Duration::from_secs(2));
+        let resident = resident_mb(stage.director.control()?.pid())?;
+        assert!(resident < 50, "control holds {resident} MiB");
+        Ok(())
+    });
+}
+
 /// A second load balancer beside the first: its own namespace, address, virtual address and sockets.
 fn second_director(lab: &mut Lab, stage: &Stage, vip: &str) -> Result<Director, LabError> {
     for server in &stage.servers {
