@@ -8,13 +8,14 @@ use std::time::Duration;
 use rtrb::Consumer;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::{error, info, warn};
-use weir_dpdk::{Lcore, Link, Mempool, Port};
+use weir_dpdk::{Lcore, Link, Mempool};
 use weir_proto::time::Instant;
 use weir_rings::counters::CountersReader;
 use weir_rings::message::{Event, NeighborKey, NeighborState, PortId, Text, VlanId};
 
 use super::agent::{Agent, Announcement, Question};
 use super::clock::Clock;
+use super::facts::{Devices, PortFacts, WorkerHandle};
 use super::mesh::{MainEnds, Outbox, ToMain, ToWorker};
 use super::neighbors::{Effect, Neighbors};
 use super::queries::{Queries, View};
@@ -24,59 +25,6 @@ use super::watch::Watch;
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// Items taken from a worker before something else gets its turn.
 const ITEMS_PER_WORKER: usize = 256;
-
-/// What the main thread knows of a port.
-#[derive(Debug, Clone)]
-pub struct PortFacts {
-    /// Its name.
-    pub name: String,
-    /// The device as configured.
-    pub device: String,
-    /// Its MAC.
-    pub mac: [u8; 6],
-    /// The worker that has its first queue and its tap.
-    pub owner: usize,
-    /// It has a tap.
-    pub has_host: bool,
-    /// Worker of each queue.
-    pub queues: Vec<usize>,
-}
-
-/// A worker as seen from here.
-#[derive(Debug)]
-pub struct WorkerHandle {
-    /// While it runs.
-    lcore: Option<Lcore>,
-    /// What it died of.
-    pub panic: Option<String>,
-    /// The CPU it is pinned to.
-    pub cpu: u32,
-    /// `busy` or `adaptive`.
-    pub idle: &'static str,
-    /// Flows its tables hold, both families.
-    pub flows_max: u64,
-}
-
-impl WorkerHandle {
-    /// A running worker.
-    pub const fn new(lcore: Lcore, cpu: u32, idle: &'static str, flows_max: u64) -> Self {
-        Self {
-            lcore: Some(lcore),
-            panic: None,
-            cpu,
-            idle,
-            flows_max,
-        }
-    }
-
-    /// Whether it still runs.
-    pub const fn is_running(&self) -> bool {
-        self.lcore.is_some()
-    }
-}
-
-/// A port's device, and its tap's.
-pub type Devices = (Port, Option<Port>);
 
 /// Everything the main thread has.
 pub struct MainThread {
@@ -303,7 +251,7 @@ impl MainThread {
 
     fn look_at_workers(&mut self) {
         for (number, worker) in (0u16..).zip(&mut self.workers) {
-            if !worker.lcore.as_mut().is_some_and(Lcore::is_finished) {
+            if !worker.has_ended() {
                 continue;
             }
             let Some(Err(panic)) = worker.lcore.take().map(Lcore::join) else {

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod eal;
 pub mod egress;
 pub mod ending;
+pub mod facts;
 pub mod failure;
 pub mod host;
 pub mod idle;

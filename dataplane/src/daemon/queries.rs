@@ -13,7 +13,7 @@ use weir_rings::query::{
 };
 
 use super::agent::Agent;
-use super::main_thread::{Devices, PortFacts, WorkerHandle};
+use super::facts::{Devices, PortFacts, WorkerHandle};
 use super::mesh::{FlowQuestion, Outbox, Riddle, ToWorker};
 use super::neighbors::Neighbors;
 use crate::explain::Question;
