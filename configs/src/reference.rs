@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::reader::Section;
-use crate::vrrp;
 use crate::{
     backend, check, control, dataplane, forward, ipvs, load, port, route, service, sriov, suggest, timeouts,
+    vrrp,
 };
 
 /// Every section, in the order of the page.
@@ -18,15 +18,15 @@ pub(crate) const SECTIONS: [&Section; 19] = [
     &route::NEIGHBOR_SECTION,
     &sriov::SECTION,
     &sriov::VF_SECTION,
-    &vrrp::SECTION,
-    &vrrp::TRACK_SECTION,
-    &vrrp::NODE_SECTION,
     &service::SECTION,
     &backend::SECTION,
     &forward::TUNNEL_SECTION,
     &check::SECTION,
     &check::TCP_SECTION,
     &check::HTTP_SECTION,
+    &vrrp::SECTION,
+    &vrrp::TRACK_SECTION,
+    &vrrp::NODE_SECTION,
     &timeouts::SECTION,
     &ipvs::SECTION,
 ];
