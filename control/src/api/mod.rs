@@ -7,7 +7,7 @@
 
 mod error;
 mod metrics;
-mod rfc3339;
+pub(crate) mod rfc3339;
 mod routes;
 mod socket;
 mod views;
@@ -33,9 +33,7 @@ pub async fn serve_paths(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let listener = socket.listener()?;
-    axum::serve(listener, paths)
-        .with_graceful_shutdown(stop)
-        .await
+    axum::serve(listener, paths).with_graceful_shutdown(stop).await
 }
 
 #[cfg(test)]

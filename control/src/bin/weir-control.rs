@@ -72,7 +72,7 @@ enum Format {
 }
 
 fn main() -> ExitCode {
-    if let Some(status) = weir_control::sriov::helper::run_if_asked() {
+    if let Some(status) = sriov::helper::run_if_asked() {
         return status;
     }
     let arguments = Arguments::parse();
@@ -167,8 +167,8 @@ async fn serve(arguments: Arguments, config: Config) -> Result<(), AnyError> {
 fn sriov_paths(config: std::sync::Arc<Config>, requests: Requests) -> axum::Router {
     match sriov::manager::start(config) {
         Ok(handle) => {
-            tokio::spawn(sriov::api::follow(requests, handle.clone()));
-            sriov::api::router(handle)
+            tokio::spawn(sriov::api::follow(requests.clone(), handle.clone()));
+            sriov::api::router(requests, handle)
         }
         Err(error) => {
             tracing::error!(%error, "virtual functions are not managed");

@@ -76,6 +76,17 @@ pub enum Command {
     Config(ConfigCommand),
     /// Walk a packet through the tables and say what would happen to it.
     Explain(ExplainArguments),
+    /// Virtual functions (SR-IOV): what is, what should be, which guest has which.
+    #[command(subcommand)]
+    Sriov(SriovCommand),
+    /// Say what this host lacks for SR-IOV and DPDK, with the fix. Needs no daemon and changes nothing.
+    Doctor,
+    /// Virtual routers: who holds the shared addresses, and why. With a name: timers, counts, last changes.
+    Vrrp(VrrpArguments),
+    /// Hand shared addresses over to a backup without losing a packet, and leave them there.
+    Failover(FailoverArguments),
+    /// What happened to virtual routers, oldest first.
+    Events(EventsArguments),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Install, for example:\n  weirctl completion bash > /usr/share/bash-completion/completions/weirctl"
@@ -276,3 +287,6 @@ impl From<CompletionShell> for Shell {
         }
     }
 }
+
+pub use super::sriov::SriovCommand;
+pub use super::vrrp::{EventsArguments, FailoverArguments, VrrpArguments};

@@ -10,8 +10,10 @@ mod failure;
 mod generate;
 mod output;
 mod run;
+mod sriov;
 mod table;
 pub mod view;
+mod vrrp;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::output::{Style, print, print_json, start_over};
 use super::view::{self, ServiceColumns};
-use super::{config, generate};
+use super::{config, generate, sriov, vrrp};
 use crate::api_types::{ApiError, BackendPatch, Backends, Services, schema};
 
 /// Reads an answer as the type that was asked for.
@@ -57,13 +57,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Flow(flow) => flows(flow, json, &client()?),
         Command::Explain(explain) => explained(explain, json, &client()?),
         Command::Config(command) => config::run(command, json, client),
+        Command::Sriov(command) => sriov::run(command, arguments),
+        Command::Doctor => sriov::doctor(json),
+        Command::Vrrp(arguments) => vrrp::show(arguments, json, &client()?),
+        Command::Failover(arguments) => vrrp::failover(arguments, json, &client()?),
+        Command::Events(arguments) => vrrp::events(arguments, json, &client()?),
         Command::Completion { shell } => generate::completion(*shell),
         Command::Man { directory } => generate::manual(directory.as_deref()),
     }
 }
 
 /// Asks and shows, once or until interrupted.
-fn repeat(
+pub(super) fn repeat(
     watch: &Watch,
     json: bool,
     mut ask: impl FnMut() -> Result<Value, Failure>,

@@ -16,7 +16,8 @@ use super::run::typed;
 use super::table::{Cell, Table, Tone};
 use crate::api_types::{ApiError, schema};
 use crate::sriov::api::{
-    Applied, ApplyRequest, AttachRequest, GuestRequest, MigrateRequest, PfView, Sriov, VfView, Vfs, XmlForm, xml_of,
+    Applied, ApplyRequest, AttachRequest, GuestRequest, MigrateRequest, PfView, Sriov, VfView, Vfs, XmlForm,
+    xml_of,
 };
 use crate::sriov::doctor::{Finding, Grade, examine};
 use crate::sriov::sysfs::Roots;
@@ -113,19 +114,42 @@ pub(super) fn run(command: &SriovCommand, arguments: &Arguments) -> Result<(), F
     let actor = || Client::new(arguments.socket.clone(), timeout.max(ACTION_TIMEOUT));
     let look = |view: &dyn Fn(&Sriov) -> Result<String, Failure>| {
         let answer = client.get("/v1/sriov", &[])?;
-        if json { print_json(&answer, false) } else { print(&view(&typed(&answer)?)?) }
+        if json {
+            print_json(&answer, false)
+        } else {
+            print(&view(&typed(&answer)?)?)
+        }
     };
     match command {
         SriovCommand::Plan => look(&|sriov| Ok(plan(sriov))),
         SriovCommand::List => look(&|sriov| Ok(list(sriov))),
         SriovCommand::Show { pf } => look(&|sriov| show(sriov, pf.as_deref())),
         SriovCommand::Xml { pf, vf, form } => look(&|sriov| xml(sriov, pf, *vf, *form)),
-        SriovCommand::Wait { limit_s } => wait(&client, Duration::from_secs((*limit_s).into()), json),
-        SriovCommand::Apply { held } => {
-            let answer = actor()?.send_json(&Method::POST, "/v1/sriov/apply", &ApplyRequest { held: *held })?;
-            if json { print_json(&answer, false) } else { print(&applied(&typed(&answer)?)) }
+        SriovCommand::Wait { limit_s } => {
+            let limit = Duration::from_secs((*limit_s).into());
+            wait(
+                &Client::new(arguments.socket.clone(), timeout.max(limit))?,
+                limit,
+                json,
+            )
         }
-        SriovCommand::Attach { guest, pf, vf, numa_node, count, qmp } => {
+        SriovCommand::Apply { held } => {
+            let answer =
+                actor()?.send_json(&Method::POST, "/v1/sriov/apply", &ApplyRequest { held: *held })?;
+            if json {
+                print_json(&answer, false)
+            } else {
+                print(&applied(&typed(&answer)?))
+            }
+        }
+        SriovCommand::Attach {
+            guest,
+            pf,
+            vf,
+            numa_node,
+            count,
+            qmp,
+        } => {
             let request = AttachRequest {
                 guest: guest.clone(),
                 pf: pf.clone(),
@@ -136,22 +160,46 @@ pub(super) fn run(command: &SriovCommand, arguments: &Arguments) -> Result<(), F
             };
             act(&actor()?, "attach", &request, json, "has", false)
         }
-        SriovCommand::Detach { guest, if_any } => {
-            act(&actor()?, "detach", &GuestRequest { guest: guest.clone() }, json, "gave back", *if_any)
-        }
-        SriovCommand::Reset { guest, if_any } => {
-            act(&actor()?, "reset", &GuestRequest { guest: guest.clone() }, json, "now has defaults on", *if_any)
-        }
+        SriovCommand::Detach { guest, if_any } => act(
+            &actor()?,
+            "detach",
+            &GuestRequest { guest: guest.clone() },
+            json,
+            "gave back",
+            *if_any,
+        ),
+        SriovCommand::Reset { guest, if_any } => act(
+            &actor()?,
+            "reset",
+            &GuestRequest { guest: guest.clone() },
+            json,
+            "now has defaults on",
+            *if_any,
+        ),
         SriovCommand::Migrate { guest, to } => {
-            let request = MigrateRequest { guest: guest.clone(), to: to.clone() };
+            let request = MigrateRequest {
+                guest: guest.clone(),
+                to: to.clone(),
+            };
             let answer = actor()?.send_json(&Method::POST, "/v1/sriov/migrate", &request)?;
-            if json { print_json(&answer, false) } else { print(&format!("guest {guest} is on {to}, with its VFs")) }
+            if json {
+                print_json(&answer, false)
+            } else {
+                print(&format!("guest {guest} is on {to}, with its VFs"))
+            }
         }
     }
 }
 
 /// Asks for a change and says what it was about. With `if_any`, a guest without VFs is well.
-fn act(client: &Client, what: &str, request: &impl Serialize, json: bool, verb: &str, if_any: bool) -> Result<(), Failure> {
+fn act(
+    client: &Client,
+    what: &str,
+    request: &impl Serialize,
+    json: bool,
+    verb: &str,
+    if_any: bool,
+) -> Result<(), Failure> {
     let answer = match client.send_json(&Method::POST, &format!("/v1/sriov/{what}"), request) {
         Err(Failure::Refused(refusal)) if if_any && refusal.error.contains("has no VF") => return Ok(()),
         other => other?,
@@ -160,7 +208,12 @@ fn act(client: &Client, what: &str, request: &impl Serialize, json: bool, verb: 
         return print_json(&answer, false);
     }
     let vfs: Vfs = typed(&answer)?;
-    let lines = vfs.vfs.iter().map(|vf| format!("guest {} {verb} VF {} of {}: {}\n", vfs.guest, vf.vf, vf.pf, vf.address));
+    let lines = vfs.vfs.iter().map(|vf| {
+        format!(
+            "guest {} {verb} VF {} of {}: {}\n",
+            vfs.guest, vf.vf, vf.pf, vf.address
+        )
+    });
     print(&lines.collect::<String>())
 }
 
@@ -182,11 +235,21 @@ fn plan(sriov: &Sriov) -> String {
             "differs"
         };
         text += &format!("{}: {state}\n", title(pf));
-        pf.steps.iter().enumerate().for_each(|(number, step)| text += &format!("  {}. {step}\n", number + 1));
-        pf.notes.iter().for_each(|note| text += &format!("  note: {note}\n"));
-        pf.faults.iter().for_each(|fault| text += &format!("  fault: {fault}\n"));
+        pf.steps
+            .iter()
+            .enumerate()
+            .for_each(|(number, step)| text += &format!("  {}. {step}\n", number + 1));
+        pf.notes
+            .iter()
+            .for_each(|note| text += &format!("  note: {note}\n"));
+        pf.faults
+            .iter()
+            .for_each(|fault| text += &format!("  fault: {fault}\n"));
     }
-    sriov.absent.iter().for_each(|pf| text += &format!("{pf}: this host has no such NIC port with SR-IOV\n"));
+    sriov
+        .absent
+        .iter()
+        .for_each(|pf| text += &format!("{pf}: this host has no such NIC port with SR-IOV\n"));
     if text.is_empty() {
         text += "the configuration has no [[sriov]]\n";
     }
@@ -197,7 +260,9 @@ fn plan(sriov: &Sriov) -> String {
 }
 
 fn list(sriov: &Sriov) -> String {
-    let mut table = Table::new(&["PF", ">VF", "ADDRESS", ">GROUP", ">NUMA", "DRIVER", "OWNER", "BACKENDS", "SETTINGS"]);
+    let mut table = Table::new(&[
+        "PF", ">VF", "ADDRESS", ">GROUP", ">NUMA", "DRIVER", "OWNER", "BACKENDS", "SETTINGS",
+    ]);
     for pf in &sriov.pfs {
         for vf in &pf.vfs {
             table.row(vec![
@@ -217,15 +282,22 @@ fn list(sriov: &Sriov) -> String {
 }
 
 fn owner(vf: &VfView) -> String {
-    if vf.in_use { format!("{} (in use)", vf.owner) } else { vf.owner.clone() }
+    if vf.in_use {
+        format!("{} (in use)", vf.owner)
+    } else {
+        vf.owner.clone()
+    }
 }
 
 fn or_dash(value: Option<impl ToString>) -> Cell {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string()).into()
+    value
+        .map_or_else(|| "-".to_owned(), |value| value.to_string())
+        .into()
 }
 
 fn show(sriov: &Sriov, only: Option<&str>) -> Result<String, Failure> {
-    let wanted = |pf: &&PfView| only.is_none_or(|name| pf.device == name || pf.interface.as_deref() == Some(name));
+    let wanted =
+        |pf: &&PfView| only.is_none_or(|name| pf.device == name || pf.interface.as_deref() == Some(name));
     let pfs: Vec<_> = sriov.pfs.iter().filter(wanted).collect();
     if let (Some(name), true) = (only, pfs.is_empty()) {
         return Err(no_such(&format!("NIC port {name}")));
@@ -243,13 +315,20 @@ fn no_such(what: &str) -> Failure {
 
 fn show_pf(pf: &PfView) -> String {
     let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-    let mut text = format!("{}  driver {}  mac {}", title(pf), known(&pf.driver), known(&pf.mac));
+    let mut text = format!(
+        "{}  driver {}  mac {}",
+        title(pf),
+        known(&pf.driver),
+        known(&pf.mac)
+    );
     if let Some(node) = pf.numa_node {
         text += &format!("  NUMA node {node}");
     }
     text += &format!("  link {}\n", if pf.link { "up" } else { "down" });
     let most = pf.vfs_max.map_or_else(String::new, |most| format!(" of {most}"));
-    let wished = pf.vfs_wished.map_or_else(|| "not managed".to_owned(), |count| format!("{count} wished"));
+    let wished = pf
+        .vfs_wished
+        .map_or_else(|| "not managed".to_owned(), |count| format!("{count} wished"));
     text += &format!("  VFs {}{most}, {wished}", pf.vfs.len());
     if let Some(queues) = &pf.queues {
         text += &format!("; queues: {queues}");
@@ -288,16 +367,34 @@ fn show_vf(vf: &VfView) -> String {
 }
 
 fn xml(sriov: &Sriov, name: &str, vf: u16, form: XmlForm) -> Result<String, Failure> {
-    let pf = sriov.pfs.iter().find(|pf| pf.device == name || pf.interface.as_deref() == Some(name));
+    let pf = sriov
+        .pfs
+        .iter()
+        .find(|pf| pf.device == name || pf.interface.as_deref() == Some(name));
     let pf = pf.ok_or_else(|| no_such(&format!("NIC port {name}")))?;
-    let found = pf.vfs.iter().find(|view| view.vf == vf).and_then(|vf| xml_of(pf, vf, form));
+    let found = pf
+        .vfs
+        .iter()
+        .find(|view| view.vf == vf)
+        .and_then(|vf| xml_of(pf, vf, form));
     found.ok_or_else(|| no_such(&format!("VF {vf} of {name}")))
 }
 
 fn applied(applied: &Applied) -> String {
-    let mut text: String = applied.done.iter().map(|step| format!("done: {step}\n")).collect();
-    applied.deferred.iter().for_each(|step| text += &format!("waits: {step}\n"));
-    if text.is_empty() { "nothing to do\n".to_owned() } else { text }
+    let mut text: String = applied
+        .done
+        .iter()
+        .map(|step| format!("done: {step}\n"))
+        .collect();
+    applied
+        .deferred
+        .iter()
+        .for_each(|step| text += &format!("waits: {step}\n"));
+    if text.is_empty() {
+        "nothing to do\n".to_owned()
+    } else {
+        text
+    }
 }
 
 fn wait(client: &Client, limit: Duration, json: bool) -> Result<(), Failure> {
@@ -312,7 +409,11 @@ fn wait(client: &Client, limit: Duration, json: bool) -> Result<(), Failure> {
         if start.elapsed() >= limit {
             return Err(Failure::Refused(ApiError {
                 schema: schema::ERROR.to_owned(),
-                error: format!("after {} s the VFs are not as wished:\n{}", limit.as_secs(), plan(&sriov)),
+                error: format!(
+                    "after {} s the VFs are not as wished:\n{}",
+                    limit.as_secs(),
+                    plan(&sriov)
+                ),
                 help: "weirctl sriov show says more".to_owned(),
             }));
         }
@@ -324,11 +425,23 @@ fn wait(client: &Client, limit: Duration, json: bool) -> Result<(), Failure> {
 pub(super) fn doctor(json: bool) -> Result<(), Failure> {
     let findings = examine(&Roots::default());
     if json {
-        print_json(&serde_json::json!({"schema": "weir.doctor/1", "findings": findings}), false)?;
+        print_json(
+            &serde_json::json!({"schema": "weir.doctor/1", "findings": findings}),
+            false,
+        )?;
     } else {
-        print(&findings.iter().map(|finding| say(finding, Style::of_stdout())).collect::<String>())?;
+        print(
+            &findings
+                .iter()
+                .map(|finding| say(finding, Style::of_stdout()))
+                .collect::<String>(),
+        )?;
     }
-    match findings.iter().filter(|finding| finding.grade == Grade::Bad).count() {
+    match findings
+        .iter()
+        .filter(|finding| finding.grade == Grade::Bad)
+        .count()
+    {
         0 => Ok(()),
         bad => Err(Failure::Refused(ApiError {
             schema: schema::ERROR.to_owned(),
@@ -344,7 +457,12 @@ fn say(finding: &Finding, style: Style) -> String {
         Grade::Advice => ("advice", Tone::Attention),
         Grade::Bad => ("bad", Tone::Bad),
     };
-    let mut text = format!("{}  {}: {}\n", super::table::paint(word, tone, style), finding.what, finding.found);
+    let mut text = format!(
+        "{}  {}: {}\n",
+        super::table::paint(word, tone, style),
+        finding.what,
+        finding.found
+    );
     if !finding.fix.is_empty() {
         text += &format!("        {}\n", finding.fix);
     }

@@ -47,7 +47,9 @@ pub struct Allocations {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoVf {
     /// All are given away.
-    #[error("no VF is free on {pfs}: {taken}; raise `vfs` in [[sriov]], or detach one (weirctl sriov detach GUEST)")]
+    #[error(
+        "no VF is free on {pfs}: {taken}; raise `vfs` in [[sriov]], or detach one (weirctl sriov detach GUEST)"
+    )]
     Exhausted {
         /// Where it was looked.
         pfs: String,
@@ -97,12 +99,16 @@ pub type Managed<'a> = (&'a Pf, &'a PfWish);
 impl Allocations {
     /// The allocation of one VF.
     pub fn of_vf(&self, pf: &str, vf: u16) -> Option<&Allocation> {
-        self.list.iter().find(|allocation| allocation.pf == pf && allocation.vf == vf)
+        self.list
+            .iter()
+            .find(|allocation| allocation.pf == pf && allocation.vf == vf)
     }
 
     /// The allocations of a guest.
     pub fn of_guest<'a>(&'a self, guest: &'a str) -> impl Iterator<Item = &'a Allocation> {
-        self.list.iter().filter(move |allocation| allocation.guest == guest)
+        self.list
+            .iter()
+            .filter(move |allocation| allocation.guest == guest)
     }
 
     /// Chooses a VF: one that the configuration keeps for this guest, else a free one, on the wished NUMA node if there is one, on the PF
@@ -112,9 +118,15 @@ impl Allocations {
     /// Why there is none, and who has them.
     pub fn choose<'a>(&self, managed: &[Managed<'a>], ask: &Ask) -> Result<(&'a Pf, u16), NoVf> {
         if self.of_guest(&ask.guest).count() >= VFS_PER_GUEST_MAX {
-            return Err(NoVf::GuestFull { guest: ask.guest.clone() });
+            return Err(NoVf::GuestFull {
+                guest: ask.guest.clone(),
+            });
         }
-        let wanted = |pf: &Pf| ask.pf.as_ref().is_none_or(|name| pf.device == *name || pf.interface.as_ref() == Some(name));
+        let wanted = |pf: &Pf| {
+            ask.pf
+                .as_ref()
+                .is_none_or(|name| pf.device == *name || pf.interface.as_ref() == Some(name))
+        };
         let places: Vec<Managed<'a>> = managed.iter().copied().filter(|(pf, _)| wanted(pf)).collect();
         if places.is_empty() {
             let what = match &ask.pf {
@@ -126,13 +138,19 @@ impl Allocations {
         if let Some(vf) = ask.vf {
             return self.exactly(&places, ask, vf);
         }
-        let kept = |(pf, wish): &Managed<'a>| self.open_to(pf, wish, &ask.guest).find(|vf| is_kept(wish, *vf)).map(|vf| (*pf, vf));
+        let kept = |(pf, wish): &Managed<'a>| {
+            self.open_to(pf, wish, &ask.guest)
+                .find(|vf| is_kept(wish, *vf))
+                .map(|vf| (*pf, vf))
+        };
         if let Some(found) = places.iter().find_map(kept) {
             return Ok(found);
         }
         let near = |pf: &Pf| ask.numa_node.is_none_or(|node| pf.numa_node == Some(node));
         let free = |(pf, wish): &Managed<'a>| self.open_to(pf, wish, &ask.guest).count();
-        let best = places.iter().max_by_key(|place| (free(place) > 0, near(place.0), free(place)));
+        let best = places
+            .iter()
+            .max_by_key(|place| (free(place) > 0, near(place.0), free(place)));
         let found = best.and_then(|(pf, wish)| Some((*pf, self.open_to(pf, wish, &ask.guest).next()?)));
         found.ok_or_else(|| self.exhausted(&places))
     }
@@ -142,17 +160,26 @@ impl Allocations {
             if self.open_to(pf, wish, &ask.guest).any(|open| open == vf) {
                 return Ok((pf, vf));
             }
-            let owner = self.owner(pf, wish, vf).ok_or_else(|| NoVf::NoSuch { what: format!("VF {vf} on {}", pf.title()) })?;
-            return Err(NoVf::Taken { pf: pf.title(), vf, owner });
+            let owner = self.owner(pf, wish, vf).ok_or_else(|| NoVf::NoSuch {
+                what: format!("VF {vf} on {}", pf.title()),
+            })?;
+            return Err(NoVf::Taken {
+                pf: pf.title(),
+                vf,
+                owner,
+            });
         }
-        Err(NoVf::NoSuch { what: format!("single PF that VF {vf} could be of: name it with --pf") })
+        Err(NoVf::NoSuch {
+            what: format!("single PF that VF {vf} could be of: name it with --pf"),
+        })
     }
 
     /// Free VFs of a PF, and those kept for `guest`. A VF must be there, and nobody may have it open.
     fn open_to<'a>(&'a self, pf: &'a Pf, wish: &'a PfWish, guest: &'a str) -> impl Iterator<Item = u16> + 'a {
         let open = move |vf: &u16| {
             let owner = wish.vfs.get(usize::from(*vf)).map(|wish| &wish.owner);
-            let ours = matches!(owner, Some(Owner::Free)) || matches!(owner, Some(Owner::Guest(name)) if name == guest);
+            let ours = matches!(owner, Some(Owner::Free))
+                || matches!(owner, Some(Owner::Guest(name)) if name == guest);
             let there = pf.vf(*vf).is_some_and(|vf| vf.address.is_some() && !vf.held);
             ours && there && self.of_vf(&pf.device, *vf).is_none()
         };
@@ -175,12 +202,20 @@ impl Allocations {
     fn exhausted(&self, places: &[Managed<'_>]) -> NoVf {
         let pfs: Vec<_> = places.iter().map(|(pf, _)| pf.title()).collect();
         let who = |(pf, wish): &Managed<'_>| {
-            let owners = (0..pf.vf_count()).filter_map(|vf| Some(format!("VF {vf} {}", self.owner(pf, wish, vf)?)));
+            let owners =
+                (0..pf.vf_count()).filter_map(|vf| Some(format!("VF {vf} {}", self.owner(pf, wish, vf)?)));
             owners.collect::<Vec<_>>()
         };
         let taken: Vec<_> = places.iter().flat_map(who).collect();
-        let taken = if taken.is_empty() { "there are no VFs yet".to_owned() } else { taken.join(", ") };
-        NoVf::Exhausted { pfs: pfs.join(", "), taken }
+        let taken = if taken.is_empty() {
+            "there are no VFs yet".to_owned()
+        } else {
+            taken.join(", ")
+        };
+        NoVf::Exhausted {
+            pfs: pfs.join(", "),
+            taken,
+        }
     }
 
     /// Reads the file; none is the same as an empty one.
@@ -199,7 +234,9 @@ impl Allocations {
 }
 
 fn is_kept(wish: &PfWish, vf: u16) -> bool {
-    wish.vfs.get(usize::from(vf)).is_some_and(|wish| matches!(wish.owner, Owner::Guest(_)))
+    wish.vfs
+        .get(usize::from(vf))
+        .is_some_and(|wish| matches!(wish.owner, Owner::Guest(_)))
 }
 
 /// Writes a file beside the old one and puts it in its place: either of them is whole at any time.

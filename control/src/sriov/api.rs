@@ -23,6 +23,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use weir_configs::{Config, SriovMode};
@@ -181,8 +182,15 @@ pub struct MigrateRequest {
     pub to: String,
 }
 
-/// The paths. `handle` is `None` where this host's VFs cannot be read at all.
-pub fn router(handle: Handle) -> Router {
+/// Whom the paths ask.
+#[derive(Debug, Clone)]
+struct Ways {
+    manager: Handle,
+    daemon: daemon::Requests,
+}
+
+/// The paths.
+pub fn router(daemon: daemon::Requests, manager: Handle) -> Router {
     Router::new()
         .route("/v1/sriov", get(show))
         .route("/v1/sriov/apply", post(apply))
@@ -190,31 +198,37 @@ pub fn router(handle: Handle) -> Router {
         .route("/v1/sriov/detach", post(detach))
         .route("/v1/sriov/reset", post(reset))
         .route("/v1/sriov/migrate", post(migrate))
-        .with_state(handle)
+        .with_state(Ways { manager, daemon })
 }
 
 /// Tells the manager of every configuration that comes in force, until one of the two is gone.
-pub async fn follow(daemon: daemon::Requests, handle: Handle) {
-    const PERIOD: Duration = Duration::from_secs(1);
-    loop {
-        let (reply, answer) = oneshot::channel();
-        if daemon.send(daemon::Request::View(reply)).await.is_err() {
-            return;
-        }
-        if let Ok(view) = answer.await
-            && handle.send(Request::Config(view.config)).is_err()
-        {
-            return;
-        }
+pub async fn follow(daemon: daemon::Requests, manager: Handle) {
+    const PERIOD: Duration = Duration::from_secs(5);
+    let ways = Ways { manager, daemon };
+    while tell_config(&ways).await.is_some() {
         tokio::time::sleep(PERIOD).await;
     }
+}
+
+/// Hands the configuration in force to the manager; `None` when one of the two is gone.
+async fn tell_config(ways: &Ways) -> Option<Arc<Config>> {
+    let (reply, answer) = oneshot::channel();
+    ways.daemon.send(daemon::Request::View(reply)).await.ok()?;
+    let config = answer.await.ok()?.config;
+    ways.manager
+        .ask(Request::Config(Arc::clone(&config)))
+        .then_some(config)
 }
 
 struct Refusal(StatusCode, String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = ApiError { schema: schema::ERROR.into(), error: self.1, help: String::new() };
+        let body = ApiError {
+            schema: schema::ERROR.into(),
+            error: self.1,
+            help: String::new(),
+        };
         (self.0, Json(body)).into_response()
     }
 }
@@ -236,51 +250,79 @@ impl From<SriovError> for Refusal {
     }
 }
 
-async fn ask<T>(handle: &Handle, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Refusal> {
-    let gone = || Refusal(StatusCode::SERVICE_UNAVAILABLE, "weir-control is stopping; try again".to_owned());
+fn gone() -> Refusal {
+    Refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "weir-control is stopping; try again".to_owned(),
+    )
+}
+
+/// Asks the manager, which has the configuration in force when it answers.
+async fn ask<T>(ways: &Ways, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Refusal> {
+    tell_config(ways).await.ok_or_else(gone)?;
     let (reply, answer) = oneshot::channel();
-    handle.send(request(reply)).map_err(|_| gone())?;
+    if !ways.manager.ask(request(reply)) {
+        return Err(gone());
+    }
     answer.await.map_err(|_| gone())
 }
 
-async fn show(State(handle): State<Handle>) -> Result<Json<Sriov>, Refusal> {
-    Ok(Json(view(&ask(&handle, Request::Look).await?)))
+async fn show(State(ways): State<Ways>) -> Result<Json<Sriov>, Refusal> {
+    let config = tell_config(&ways).await.ok_or_else(gone)?;
+    let picture = tokio::task::spawn_blocking(move || ways.manager.look(config)).await;
+    Ok(Json(view(&picture.map_err(|_| gone())??)))
 }
 
-async fn apply(State(handle): State<Handle>, Json(body): Json<ApplyRequest>) -> Result<Json<Applied>, Refusal> {
-    let leave = Leave { touch_held: body.held };
-    let outcomes = ask(&handle, |reply| Request::Apply(leave, reply)).await??;
+async fn apply(State(ways): State<Ways>, Json(body): Json<ApplyRequest>) -> Result<Json<Applied>, Refusal> {
+    let leave = Leave {
+        touch_held: body.held,
+    };
+    let outcomes = ask(&ways, |reply| Request::Apply(leave, reply)).await??;
     let (mut done, mut deferred) = (Vec::new(), Vec::new());
     for mut outcome in outcomes {
         done.append(&mut outcome.done);
         deferred.append(&mut outcome.deferred);
     }
-    Ok(Json(Applied { schema: APPLIED.into(), done, deferred }))
+    Ok(Json(Applied {
+        schema: APPLIED.into(),
+        done,
+        deferred,
+    }))
 }
 
-async fn attach(State(handle): State<Handle>, Json(body): Json<AttachRequest>) -> Result<Json<Vfs>, Refusal> {
-    let through = manager::through(body.qmp).map_err(|error| Refusal(StatusCode::CONFLICT, error.to_string()))?;
+async fn attach(State(ways): State<Ways>, Json(body): Json<AttachRequest>) -> Result<Json<Vfs>, Refusal> {
+    let through =
+        manager::through(body.qmp).map_err(|error| Refusal(StatusCode::CONFLICT, error.to_string()))?;
     let guest = valid_guest(body.guest)?;
-    let ask_for = Ask { guest: guest.clone(), pf: body.pf, vf: body.vf, numa_node: body.numa_node };
-    let attach = Attach { ask: ask_for, count: body.count, through };
-    let list = ask(&handle, |reply| Request::Attach(attach, reply)).await??;
+    let ask_for = Ask {
+        guest: guest.clone(),
+        pf: body.pf,
+        vf: body.vf,
+        numa_node: body.numa_node,
+    };
+    let attach = Attach {
+        ask: ask_for,
+        count: body.count,
+        through,
+    };
+    let list = ask(&ways, |reply| Request::Attach(attach, reply)).await??;
     Ok(vfs(guest, &list))
 }
 
-async fn detach(State(handle): State<Handle>, Json(body): Json<GuestRequest>) -> Result<Json<Vfs>, Refusal> {
-    let list = ask(&handle, |reply| Request::Detach(body.guest.clone(), reply)).await??;
+async fn detach(State(ways): State<Ways>, Json(body): Json<GuestRequest>) -> Result<Json<Vfs>, Refusal> {
+    let list = ask(&ways, |reply| Request::Detach(body.guest.clone(), reply)).await??;
     Ok(vfs(body.guest, &list))
 }
 
-async fn reset(State(handle): State<Handle>, Json(body): Json<GuestRequest>) -> Result<Json<Vfs>, Refusal> {
-    let list = ask(&handle, |reply| Request::Reset(body.guest.clone(), reply)).await??;
+async fn reset(State(ways): State<Ways>, Json(body): Json<GuestRequest>) -> Result<Json<Vfs>, Refusal> {
+    let list = ask(&ways, |reply| Request::Reset(body.guest.clone(), reply)).await??;
     Ok(vfs(body.guest, &list))
 }
 
-async fn migrate(State(handle): State<Handle>, Json(body): Json<MigrateRequest>) -> Result<Json<Vfs>, Refusal> {
+async fn migrate(State(ways): State<Ways>, Json(body): Json<MigrateRequest>) -> Result<Json<Vfs>, Refusal> {
     let guest = valid_guest(body.guest)?;
     let to = valid_host(body.to)?;
-    ask(&handle, |reply| Request::Migrate(guest.clone(), to, reply)).await??;
+    ask(&ways, |reply| Request::Migrate(guest.clone(), to, reply)).await??;
     Ok(vfs(guest, &[]))
 }
 
@@ -291,7 +333,10 @@ fn valid_guest(name: String) -> Result<String, Refusal> {
     if valid {
         return Ok(name);
     }
-    Err(Refusal(StatusCode::BAD_REQUEST, format!("{name:?} cannot be a guest: use 1 to 63 of a-z A-Z 0-9 - _ .")))
+    Err(Refusal(
+        StatusCode::BAD_REQUEST,
+        format!("{name:?} cannot be a guest: use 1 to 63 of a-z A-Z 0-9 - _ ."),
+    ))
 }
 
 /// Becomes a word of ssh's command line.
@@ -301,12 +346,23 @@ fn valid_host(name: String) -> Result<String, Refusal> {
     if valid {
         return Ok(name);
     }
-    Err(Refusal(StatusCode::BAD_REQUEST, format!("{name:?} cannot be a host: write it as for ssh, such as host2 or root@host2")))
+    Err(Refusal(
+        StatusCode::BAD_REQUEST,
+        format!("{name:?} cannot be a host: write it as for ssh, such as host2 or root@host2"),
+    ))
 }
 
 fn vfs(guest: String, list: &[Allocation]) -> Json<Vfs> {
-    let one = |vf: &Allocation| GuestVf { pf: vf.pf.clone(), vf: vf.vf, address: vf.address.clone() };
-    Json(Vfs { schema: VFS.into(), guest, vfs: list.iter().map(one).collect() })
+    let one = |vf: &Allocation| GuestVf {
+        pf: vf.pf.clone(),
+        vf: vf.vf,
+        address: vf.address.clone(),
+    };
+    Json(Vfs {
+        schema: VFS.into(),
+        guest,
+        vfs: list.iter().map(one).collect(),
+    })
 }
 
 /// From a picture to the answer.
@@ -318,7 +374,11 @@ pub fn view(picture: &Picture) -> Sriov {
             SriovMode::Observe => "observe",
         }
         .into(),
-        pfs: picture.pfs.iter().map(|standing| pf_view(picture, standing)).collect(),
+        pfs: picture
+            .pfs
+            .iter()
+            .map(|standing| pf_view(picture, standing))
+            .collect(),
         absent: picture.absent.clone(),
     }
 }
@@ -328,7 +388,12 @@ fn pf_view(picture: &Picture, standing: &Standing) -> PfView {
     let plan = standing.plan.as_ref().ok();
     let mut faults = pf.faults.clone();
     faults.extend(standing.plan.as_ref().err().cloned());
-    faults.extend(standing.failure.clone().filter(|failure| !faults.contains(failure)));
+    faults.extend(
+        standing
+            .failure
+            .clone()
+            .filter(|failure| !faults.contains(failure)),
+    );
     PfView {
         device: pf.device.clone(),
         interface: pf.interface.clone(),
@@ -336,10 +401,15 @@ fn pf_view(picture: &Picture, standing: &Standing) -> PfView {
         driver: pf.driver.clone(),
         numa_node: pf.numa_node,
         vfs_max: pf.vfs_max,
-        vfs_wished: standing.wish.as_ref().and_then(|wish| u16::try_from(wish.vfs.len()).ok()),
+        vfs_wished: standing
+            .wish
+            .as_ref()
+            .and_then(|wish| u16::try_from(wish.vfs.len()).ok()),
         link: pf.carrier,
         queues: rules::of(pf.driver.as_deref()).map(|rules| rules.queues.to_owned()),
-        steps: plan.map(|plan| plan.steps.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        steps: plan
+            .map(|plan| plan.steps.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
         notes: plan.map(|plan| plan.notes.clone()).unwrap_or_default(),
         faults,
         vfs: pf.vfs.iter().map(|vf| vf_view(picture, standing, vf)).collect(),
@@ -378,7 +448,10 @@ fn owner(allocations: &Allocations, standing: &Standing, vf: &Vf) -> Owner {
 
 /// A backend of the guest's name is that guest.
 fn backends_of(config: &Config, guest: &str) -> Vec<String> {
-    let all = config.services.iter().flat_map(|service| service.backends.iter().map(move |backend| (service, backend)));
+    let all = config
+        .services
+        .iter()
+        .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)));
     all.filter(|(_, backend)| backend.name.as_deref() == Some(guest))
         .map(|(service, backend)| format!("{}/{}", service.name, backend.address))
         .collect()
@@ -416,7 +489,10 @@ fn settings_of(vf: &VfView) -> super::model::Settings {
         match (words.next(), words.next()) {
             (Some("mac"), Some(mac)) => settings.mac = mac.parse().ok(),
             (Some("vlan"), Some(id)) => {
-                settings.vlan = id.parse().ok().map(|id| (id, 0, weir_configs::VlanProtocol::Dot1Q));
+                settings.vlan = id
+                    .parse()
+                    .ok()
+                    .map(|id| (id, 0, weir_configs::VlanProtocol::Dot1Q));
             }
             _ => {}
         }

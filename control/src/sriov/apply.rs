@@ -15,7 +15,9 @@ pub enum HostError {
     #[error("{}", explained(.0))]
     System(io::Error),
     /// It did not answer in time. It may still be at it.
-    #[error("no answer within {seconds} s: a process probably holds a VF open; the kernel goes on when it lets go")]
+    #[error(
+        "no answer within {seconds} s: a process probably holds a VF open; the kernel goes on when it lets go"
+    )]
     TimedOut {
         /// How long it had.
         seconds: u64,
@@ -31,10 +33,14 @@ fn explained(error: &io::Error) -> String {
     let hint = match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::BUSY) => "; the VFs must go to 0 before another number, or somebody uses them",
         Some(Errno::RANGE) => "; the device has fewer VFs",
-        Some(Errno::NOMEM | Errno::NOSPC) => "; no room for the VFs' registers or bus numbers: enable SR-IOV and ARI in the firmware, or boot with pci=realloc,assign-busses",
+        Some(Errno::NOMEM | Errno::NOSPC) => {
+            "; no room for the VFs' registers or bus numbers: enable SR-IOV and ARI in the firmware, or boot with pci=realloc,assign-busses"
+        }
         Some(Errno::INVAL) => "; the driver does not take this value, or has no link yet",
         Some(Errno::OPNOTSUPP) => "; the driver does not have this setting: leave it out",
-        Some(Errno::PERM | Errno::ACCESS) => "; weir-control needs to be root, or CAP_NET_ADMIN and write access to sysfs",
+        Some(Errno::PERM | Errno::ACCESS) => {
+            "; weir-control needs to be root, or CAP_NET_ADMIN and write access to sysfs"
+        }
         _ => "",
     };
     format!("{error}{hint}")
@@ -144,7 +150,10 @@ impl fmt::Display for Undo {
 pub fn apply(host: &mut impl Host, device: &str, plan: &Plan) -> Result<Outcome, Failed> {
     let mut outcome = Outcome::default();
     let failed = |number: usize, cause: Cause, undo| Failed {
-        step: plan.steps.get(number).map_or_else(|| "read the device".to_owned(), ToString::to_string),
+        step: plan
+            .steps
+            .get(number)
+            .map_or_else(|| "read the device".to_owned(), ToString::to_string),
         number: number + 1,
         steps: plan.steps.len(),
         cause,
@@ -156,7 +165,15 @@ pub fn apply(host: &mut impl Host, device: &str, plan: &Plan) -> Result<Outcome,
     };
     let mut has_link = true;
     for (number, step) in plan.steps.iter().enumerate() {
-        if !has_link && matches!(step, Step::Set { setting: Setting::Rate { .. }, .. }) {
+        if !has_link
+            && matches!(
+                step,
+                Step::Set {
+                    setting: Setting::Rate { .. },
+                    ..
+                }
+            )
+        {
             outcome.deferred.push(format!("{step}: there is no link"));
             continue;
         }
@@ -175,18 +192,44 @@ fn execute(host: &mut impl Host, device: &str, step: &Step) -> Result<(), Cause>
         Step::Up => {
             let pf = host.read(device)?;
             host.set_up(&pf)?;
-            await_that(host, device, 1, |pf| pf.up, |_| "the interface is still down".to_owned())
+            await_that(
+                host,
+                device,
+                1,
+                |pf| pf.up,
+                |_| "the interface is still down".to_owned(),
+            )
         }
         Step::Autoprobe(on) => {
             host.set_autoprobe(device, *on)?;
-            await_that(host, device, 1, |pf| pf.autoprobe == Some(*on), |_| "it still has its old value".to_owned())
+            await_that(
+                host,
+                device,
+                1,
+                |pf| pf.autoprobe == Some(*on),
+                |_| "it still has its old value".to_owned(),
+            )
         }
         Step::Count { to, .. } => {
             host.set_count(device, *to)?;
-            let complete = |pf: &Pf| pf.vf_count() == *to && pf.vfs.iter().all(|vf| vf.address.is_some() || !device.contains(':'));
-            await_that(host, device, POLLS_FOR_VFS, complete, |pf| format!("there are {} VFs", pf.vf_count()))
+            let complete = |pf: &Pf| {
+                pf.vf_count() == *to
+                    && pf
+                        .vfs
+                        .iter()
+                        .all(|vf| vf.address.is_some() || !device.contains(':'))
+            };
+            await_that(host, device, POLLS_FOR_VFS, complete, |pf| {
+                format!("there are {} VFs", pf.vf_count())
+            })
         }
-        Step::AwaitLink => await_that(host, device, POLLS_FOR_LINK, |pf| pf.carrier, |_| "there is no link".to_owned()),
+        Step::AwaitLink => await_that(
+            host,
+            device,
+            POLLS_FOR_LINK,
+            |pf| pf.carrier,
+            |_| "there is no link".to_owned(),
+        ),
         Step::Set { vf, setting } => set(host, device, *vf, *setting),
         Step::Bind { vf, driver } => bind(host, device, *vf, driver),
     }
@@ -208,7 +251,11 @@ fn await_that(
         host.pause();
         pf = host.read(device)?;
     }
-    if holds(&pf) { Ok(()) } else { Err(Cause::NotDone(otherwise(&pf))) }
+    if holds(&pf) {
+        Ok(())
+    } else {
+        Err(Cause::NotDone(otherwise(&pf)))
+    }
 }
 
 fn set(host: &mut impl Host, device: &str, vf: u16, setting: Setting) -> Result<(), Cause> {
@@ -229,24 +276,44 @@ fn bind(host: &mut impl Host, device: &str, vf: u16, driver: &Driver) -> Result<
     let pf = host.read(device)?;
     let now = pf.vf(vf).ok_or(HostError::Vanished)?;
     let address = now.address.clone().ok_or(HostError::Vanished)?;
+    if has_driver(now, driver) {
+        return Ok(());
+    }
     if now.held {
         return Err(Cause::NotDone("the VF is in use".to_owned()));
     }
-    host.set_override(&address, match driver {
-        Driver::Named(name) => Some(name),
-        Driver::Kernel | Driver::None => None,
-    })?;
+    host.set_override(
+        &address,
+        match driver {
+            Driver::Named(name) => Some(name),
+            Driver::Kernel | Driver::None => None,
+        },
+    )?;
     if let Some(old) = &now.driver {
         host.unbind(&address, old)?;
     }
-    if *driver != Driver::None {
-        host.probe(&address)?;
+    match driver {
+        Driver::None => {}
+        // With binding by itself off, a VF without an override is bound to nothing, also when asked for.
+        Driver::Kernel if pf.autoprobe == Some(false) => {
+            host.set_autoprobe(device, true)?;
+            let probed = host.probe(&address);
+            host.set_autoprobe(device, false)?;
+            probed?;
+        }
+        Driver::Kernel | Driver::Named(_) => host.probe(&address)?,
     }
-    let bound = |pf: &Pf| pf.vf(vf).is_some_and(|vf| has_driver(vf, driver));
+    let bound =
+        |after: &Pf| after.autoprobe == pf.autoprobe && after.vf(vf).is_some_and(|vf| has_driver(vf, driver));
     await_that(host, device, POLLS_FOR_DRIVER, bound, |pf| {
-        let is = pf.vf(vf).and_then(|vf| vf.driver.clone()).unwrap_or_else(|| "none".to_owned());
+        let is = pf
+            .vf(vf)
+            .and_then(|vf| vf.driver.clone())
+            .unwrap_or_else(|| "none".to_owned());
         let hint = match driver {
-            Driver::Named(name) if name == "vfio-pci" => "; is the module loaded, and the IOMMU on? weirctl doctor",
+            Driver::Named(name) if name == "vfio-pci" => {
+                "; is the module loaded, and the IOMMU on? weirctl doctor"
+            }
             Driver::Named(_) | Driver::Kernel => "; is the module loaded and not on a deny list?",
             Driver::None => "",
         };
@@ -278,11 +345,19 @@ fn undo_once(host: &mut impl Host, device: &str, before: &Pf) -> Result<(), Stri
         return Err("the kernel is still busy with the number of VFs".to_owned());
     }
     // The number first; then what of the settings is not as it was, which a new VF may have by itself.
-    let count = PfWish { vfs: vec![VfWish::default(); before.vfs.len()], autoprobe: before.autoprobe };
+    let count = PfWish {
+        vfs: vec![VfWish::default(); before.vfs.len()],
+        autoprobe: before.autoprobe,
+    };
     for wish in [count, as_it_is(before)] {
         let now = host.read(device).map_err(|error| error.to_string())?;
-        let back = plan(&now, &wish, Leave { touch_held: true })
-            .map_err(|refusals| refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+        let back = plan(&now, &wish, Leave { touch_held: true }).map_err(|refusals| {
+            refusals
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; ")
+        })?;
         for step in &back.steps {
             execute(host, device, step).map_err(|cause| format!("could not {step}: {cause}"))?;
         }

@@ -32,7 +32,12 @@ pub struct Finding {
 
 fn finding(grade: Grade, what: &str, found: impl Into<String>, fix: &str) -> Finding {
     let fix = if grade == Grade::Good { "" } else { fix };
-    Finding { grade, what: what.to_owned(), found: found.into(), fix: fix.to_owned() }
+    Finding {
+        grade,
+        what: what.to_owned(),
+        found: found.into(),
+        fix: fix.to_owned(),
+    }
 }
 
 /// Looks at everything.
@@ -69,16 +74,32 @@ fn vfio(roots: &Roots) -> Finding {
 }
 
 fn huge_pages(roots: &Roots) -> Finding {
-    let sizes = fs::read_dir(roots.sys.join("kernel/mm/hugepages")).into_iter().flatten().flatten();
+    let sizes = fs::read_dir(roots.sys.join("kernel/mm/hugepages"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let reserved_mb: u64 = sizes
         .filter_map(|size| {
             let name = size.file_name();
-            let page_kb: u64 = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
-            let pages: u64 = fs::read_to_string(size.path().join("nr_hugepages")).ok()?.trim().parse().ok()?;
+            let page_kb: u64 = name
+                .to_str()?
+                .strip_prefix("hugepages-")?
+                .strip_suffix("kB")?
+                .parse()
+                .ok()?;
+            let pages: u64 = fs::read_to_string(size.path().join("nr_hugepages"))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()?;
             Some(page_kb * pages / 1024)
         })
         .sum();
-    let grade = if reserved_mb >= 256 { Grade::Good } else { Grade::Advice };
+    let grade = if reserved_mb >= 256 {
+        Grade::Good
+    } else {
+        Grade::Advice
+    };
     finding(
         grade,
         "huge pages",
@@ -99,13 +120,28 @@ fn pfs(roots: &Roots) -> Vec<Finding> {
     }
     let one = |pf: super::model::Pf| {
         let most = pf.vfs_max.unwrap_or(0);
-        let place = pf.numa_node.map_or_else(String::new, |node| format!(", NUMA node {node}"));
-        let found = format!("{}, up to {most} VFs, {} now{place}", pf.driver.as_deref().unwrap_or("no driver"), pf.vf_count());
+        let place = pf
+            .numa_node
+            .map_or_else(String::new, |node| format!(", NUMA node {node}"));
+        let found = format!(
+            "{}, up to {most} VFs, {} now{place}",
+            pf.driver.as_deref().unwrap_or("no driver"),
+            pf.vf_count()
+        );
         let (grade, fix) = match (&pf.interface, most, pf.faults.first()) {
             (_, _, Some(fault)) => (Grade::Bad, fault.clone()),
-            (None, _, _) => (Grade::Bad, "bind the PF to its kernel driver: its VFs are set through it".to_owned()),
-            (_, 0, _) if pf.device.contains(':') => (Grade::Bad, "the firmware leaves no VFs: enable SR-IOV in the NIC's setup".to_owned()),
-            (_, _, None) if !pf.carrier => (Grade::Advice, "no link: ixgbe and igb take no rate limits until there is one".to_owned()),
+            (None, _, _) => (
+                Grade::Bad,
+                "bind the PF to its kernel driver: its VFs are set through it".to_owned(),
+            ),
+            (_, 0, _) if pf.device.contains(':') => (
+                Grade::Bad,
+                "the firmware leaves no VFs: enable SR-IOV in the NIC's setup".to_owned(),
+            ),
+            (_, _, None) if !pf.carrier => (
+                Grade::Advice,
+                "no link: ixgbe and igb take no rate limits until there is one".to_owned(),
+            ),
             (_, _, None) => (Grade::Good, String::new()),
         };
         finding(grade, &format!("PF {}", pf.title()), found, &fix)
@@ -120,20 +156,36 @@ mod tests {
     #[test]
     fn a_bare_host_is_told_what_it_lacks_and_a_fit_one_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let roots = Roots { sys: directory.path().join("sys"), dev: directory.path().join("dev") };
+        let roots = Roots {
+            sys: directory.path().join("sys"),
+            dev: directory.path().join("dev"),
+        };
         let bare = examine(&roots);
-        assert_eq!(bare.iter().map(|finding| finding.grade).collect::<Vec<_>>(), [
-            Grade::Bad,
-            Grade::Bad,
-            Grade::Advice,
-            Grade::Advice
-        ]);
+        assert_eq!(
+            bare.iter().map(|finding| finding.grade).collect::<Vec<_>>(),
+            [Grade::Bad, Grade::Bad, Grade::Advice, Grade::Advice]
+        );
         assert!(bare.iter().all(|finding| !finding.fix.is_empty()));
-        for path in ["kernel/iommu_groups/6", "bus/pci/drivers/vfio-pci", "kernel/mm/hugepages/hugepages-2048kB"] {
+        for path in [
+            "kernel/iommu_groups/6",
+            "bus/pci/drivers/vfio-pci",
+            "kernel/mm/hugepages/hugepages-2048kB",
+        ] {
             fs::create_dir_all(roots.sys.join(path)).unwrap();
         }
-        fs::write(roots.sys.join("kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"), "512\n").unwrap();
+        fs::write(
+            roots
+                .sys
+                .join("kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"),
+            "512\n",
+        )
+        .unwrap();
         let fit = examine(&roots);
-        assert!(fit[..3].iter().all(|finding| finding.grade == Grade::Good && finding.fix.is_empty()), "{fit:?}");
+        assert!(
+            fit[..3]
+                .iter()
+                .all(|finding| finding.grade == Grade::Good && finding.fix.is_empty()),
+            "{fit:?}"
+        );
     }
 }

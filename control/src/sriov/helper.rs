@@ -22,16 +22,25 @@ pub fn run_if_asked() -> Option<ExitCode> {
         return None;
     }
     let (Some(path), Some(value)) = (arguments.next(), arguments.next()) else {
-        return Some(ExitCode::from(u8::try_from(rustix::io::Errno::INVAL.raw_os_error()).unwrap_or(1)));
+        return Some(ExitCode::from(
+            u8::try_from(rustix::io::Errno::INVAL.raw_os_error()).unwrap_or(1),
+        ));
     };
     let written = write(Path::new(&path), &value.to_string_lossy());
-    let code = written.err().map_or(0, |error| error.raw_os_error().unwrap_or(rustix::io::Errno::IO.raw_os_error()));
+    let code = written.err().map_or(0, |error| {
+        error
+            .raw_os_error()
+            .unwrap_or(rustix::io::Errno::IO.raw_os_error())
+    });
     Some(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
 /// Writes one attribute in one system call.
 pub fn write(path: &Path, value: &str) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.write_all(format!("{value}\n").as_bytes())
+    OpenOptions::new()
+        .write(true)
+        .open(path)?
+        .write_all(format!("{value}\n").as_bytes())
 }
 
 /// Starts helper processes, and remembers those that did not come back.
@@ -51,13 +60,19 @@ impl Helper {
 
     /// With another program and deadline.
     pub fn with(program: PathBuf, deadline: Duration) -> Self {
-        Self { program, deadline, stuck: Vec::new() }
+        Self {
+            program,
+            deadline,
+            stuck: Vec::new(),
+        }
     }
 
     /// Writes `value` to `path`.
     pub fn write(&mut self, path: &Path, value: &str) -> Result<(), HostError> {
         if self.is_busy(path) {
-            return Err(HostError::TimedOut { seconds: self.deadline.as_secs() });
+            return Err(HostError::TimedOut {
+                seconds: self.deadline.as_secs(),
+            });
         }
         let mut child = Command::new(&self.program)
             .arg(ARGUMENT)
@@ -75,12 +90,17 @@ impl Helper {
             match child.try_wait().map_err(HostError::System)? {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => {
-                    let error = status.code().map_or_else(|| io::Error::other("the helper process was killed"), io::Error::from_raw_os_error);
+                    let error = status.code().map_or_else(
+                        || io::Error::other("the helper process was killed"),
+                        io::Error::from_raw_os_error,
+                    );
                     return Err(HostError::System(error));
                 }
                 None if start.elapsed() >= self.deadline => {
                     self.stuck.push((path.to_owned(), child));
-                    return Err(HostError::TimedOut { seconds: self.deadline.as_secs() });
+                    return Err(HostError::TimedOut {
+                        seconds: self.deadline.as_secs(),
+                    });
                 }
                 None => std::thread::sleep(pause),
             }
@@ -90,7 +110,8 @@ impl Helper {
 
     /// Whether an earlier write to `path` is still under way.
     pub fn is_busy(&mut self, path: &Path) -> bool {
-        self.stuck.retain_mut(|(_, child)| matches!(child.try_wait(), Ok(None)));
+        self.stuck
+            .retain_mut(|(_, child)| matches!(child.try_wait(), Ok(None)));
         self.stuck.iter().any(|(stuck, _)| stuck == path)
     }
 }

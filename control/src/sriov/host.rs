@@ -32,7 +32,8 @@ impl Machine {
         let mut pfs = self.roots.pfs();
         for pf in &mut pfs {
             if let Err(error) = self.add_settings(pf) {
-                pf.faults.push(format!("the VFs' settings cannot be read: {error}"));
+                pf.faults
+                    .push(format!("the VFs' settings cannot be read: {error}"));
             }
         }
         pfs
@@ -40,11 +41,19 @@ impl Machine {
 
     /// Joins what sysfs does not know: settings and counters.
     fn add_settings(&mut self, pf: &mut Pf) -> Result<(), HostError> {
-        let Some(index) = pf.interface.as_ref().and_then(|name| self.interface_index(name)) else { return Ok(()) };
+        let Some(index) = pf.interface.as_ref().and_then(|name| self.interface_index(name)) else {
+            return Ok(());
+        };
         let reports = self.socket.vfs(index)?;
         // No PCI device, no virtfn links: rtnetlink alone knows the VFs.
         if !pf.device.contains(':') {
-            pf.vfs = reports.iter().map(|report| Vf { index: report.index, ..Vf::default() }).collect();
+            pf.vfs = reports
+                .iter()
+                .map(|report| Vf {
+                    index: report.index,
+                    ..Vf::default()
+                })
+                .collect();
         }
         for report in reports {
             if let Some(vf) = pf.vfs.iter_mut().find(|vf| vf.index == report.index) {
@@ -61,7 +70,13 @@ impl Machine {
     }
 
     fn index_of(&self, pf: &Pf) -> Result<u32, HostError> {
-        let none = || HostError::System(io::Error::other(format!("{} has no kernel interface: its driver is {}", pf.device, pf.driver.as_deref().unwrap_or("missing"))));
+        let none = || {
+            HostError::System(io::Error::other(format!(
+                "{} has no kernel interface: its driver is {}",
+                pf.device,
+                pf.driver.as_deref().unwrap_or("missing")
+            )))
+        };
         let name = pf.interface.as_ref().ok_or_else(none)?;
         self.interface_index(name).ok_or(HostError::Vanished)
     }
@@ -94,7 +109,8 @@ impl Host for Machine {
     }
 
     fn is_busy(&mut self, device: &str) -> bool {
-        self.attribute(device, "sriov_numvfs").is_ok_and(|path| self.helper.is_busy(&path))
+        self.attribute(device, "sriov_numvfs")
+            .is_ok_and(|path| self.helper.is_busy(&path))
     }
 
     fn set_vf(&mut self, pf: &Pf, vf: u16, setting: Setting) -> Result<(), HostError> {
@@ -114,7 +130,8 @@ impl Host for Machine {
     }
 
     fn probe(&mut self, address: &str) -> Result<(), HostError> {
-        self.helper.write(&self.roots.sys.join("bus/pci/drivers_probe"), address)
+        self.helper
+            .write(&self.roots.sys.join("bus/pci/drivers_probe"), address)
     }
 
     fn pause(&mut self) {

@@ -15,8 +15,8 @@ use super::wish;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use weir_configs::{Config, SriovMode, VlanProtocol};
@@ -76,7 +76,11 @@ pub enum SriovError {
 }
 
 fn list(refusals: &[Refusal]) -> String {
-    refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    refusals
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Where a PF stands.
@@ -125,8 +129,6 @@ type Reply<T> = oneshot::Sender<Result<T, SriovError>>;
 pub enum Request {
     /// The configuration in force.
     Config(Arc<Config>),
-    /// Everything.
-    Look(oneshot::Sender<Picture>),
     /// Make it so, now.
     Apply(Leave, Reply<Vec<Outcome>>),
     /// Give a guest a VF.
@@ -139,8 +141,63 @@ pub enum Request {
     Migrate(String, String, Reply<()>),
 }
 
-/// A way to ask the thread.
-pub type Handle = Sender<Request>;
+/// A way to ask the thread, and to look without waiting for it.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    requests: Sender<Request>,
+    notes: Arc<Mutex<Notes>>,
+}
+
+/// What the thread knows that the host does not.
+#[derive(Debug, Clone)]
+struct Notes {
+    config: Arc<Config>,
+    allocations: Allocations,
+    failures: HashMap<String, String>,
+}
+
+impl Handle {
+    /// Asks the thread; `false` when it is gone.
+    pub fn ask(&self, request: Request) -> bool {
+        self.requests.send(request).is_ok()
+    }
+
+    /// Everything at this moment, under this configuration. Reads the host, which takes a few milliseconds; never waits for a change that is
+    /// under way.
+    pub fn look(&self, config: Arc<Config>) -> Result<Picture, SriovError> {
+        let pfs = Machine::open()?.pfs();
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        notes.config = config;
+        Ok(picture(pfs, &notes))
+    }
+}
+
+fn picture(pfs: Vec<Pf>, notes: &Notes) -> Picture {
+    let absent = wish::absent(&notes.config, &pfs)
+        .into_iter()
+        .map(ToString::to_string)
+        .collect();
+    let standing = |pf: Pf| {
+        let wish = wish::of_pf(&notes.config, &notes.allocations, &pf);
+        let planned = wish
+            .as_ref()
+            .map_or(Ok(Plan::default()), |wish| plan(&pf, wish, Leave::default()));
+        let failure = notes.failures.get(&pf.device).cloned();
+        Standing {
+            plan: planned.map_err(|refusals| list(&refusals)),
+            wish,
+            failure,
+            pf,
+        }
+    };
+    Picture {
+        pfs: pfs.into_iter().map(standing).collect(),
+        absent,
+        allocations: notes.allocations.clone(),
+        mode: notes.config.control.sriov,
+        config: Arc::clone(&notes.config),
+    }
+}
 
 /// Starts the thread; it ends when every handle is gone.
 ///
@@ -149,7 +206,11 @@ pub type Handle = Sender<Request>;
 pub fn start(config: Arc<Config>) -> Result<Handle, SriovError> {
     let directory = std::env::var_os("STATE_DIRECTORY").map_or_else(|| "/var/lib/weir".into(), PathBuf::from);
     let mut manager = Manager::new(Machine::open()?, config, directory)?;
-    let (handle, requests) = channel();
+    let (sender, requests) = channel();
+    let handle = Handle {
+        requests: sender,
+        notes: Arc::clone(&manager.notes),
+    };
     std::thread::Builder::new()
         .name("sriov".to_owned())
         .spawn(move || manager.run(&requests))
@@ -165,19 +226,28 @@ struct Manager {
     /// What failed last for a PF, when, and what was tried.
     failures: HashMap<String, (Instant, Plan, String)>,
     commands: Commands,
+    notes: Arc<Mutex<Notes>>,
 }
 
 impl Manager {
     fn new(machine: Machine, config: Arc<Config>, directory: PathBuf) -> Result<Self, SriovError> {
         let path = directory.join("sriov.json");
         let allocations = Allocations::load(&path).map_err(|error| SriovError::State { path, error })?;
+        let notes = Notes {
+            config: Arc::clone(&config),
+            allocations: allocations.clone(),
+            failures: HashMap::new(),
+        };
         Ok(Self {
+            notes: Arc::new(Mutex::new(notes)),
             machine,
             config,
             directory,
             allocations,
             failures: HashMap::new(),
-            commands: Commands { deadline: COMMAND_DEADLINE },
+            commands: Commands {
+                deadline: COMMAND_DEADLINE,
+            },
         })
     }
 
@@ -192,21 +262,25 @@ impl Manager {
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.publish();
         }
     }
 
     /// A reply that nobody waits for any more is dropped.
     fn handle(&mut self, request: Request) {
         match request {
-            Request::Config(config) if config.sriov == self.config.sriov && config.control == self.config.control => {
+            Request::Config(config)
+                if config.sriov == self.config.sriov && config.control == self.config.control =>
+            {
                 self.config = config;
             }
             Request::Config(config) => {
                 self.config = config;
                 self.failures.clear();
+                // The readers see the new wish while it is being fulfilled.
+                self.publish();
                 self.repair();
             }
-            Request::Look(reply) => drop(reply.send(self.look())),
             Request::Apply(leave, reply) => drop(reply.send(self.apply(leave))),
             Request::Attach(attach, reply) => drop(reply.send(self.attach(&attach))),
             Request::Detach(guest, reply) => drop(reply.send(self.detach(&guest))),
@@ -222,22 +296,19 @@ impl Manager {
         }
     }
 
-    fn look(&mut self) -> Picture {
-        let pfs = self.machine.pfs();
-        let absent = wish::absent(&self.config, &pfs).into_iter().map(ToString::to_string).collect();
-        let standing = |pf: Pf| {
-            let wish = wish::of_pf(&self.config, &self.allocations, &pf);
-            let planned = wish.as_ref().map_or(Ok(Plan::default()), |wish| plan(&pf, wish, Leave::default()));
-            let failure = self.failures.get(&pf.device).map(|(_, _, why)| why.clone());
-            Standing { plan: planned.map_err(|refusals| list(&refusals)), wish, failure, pf }
-        };
-        Picture {
-            pfs: pfs.into_iter().map(standing).collect(),
-            absent,
-            allocations: self.allocations.clone(),
-            mode: self.config.control.sriov,
+    /// Lets the readers know.
+    fn publish(&self) {
+        let failures = self
+            .failures
+            .iter()
+            .map(|(pf, (_, _, why))| (pf.clone(), why.clone()))
+            .collect();
+        let notes = Notes {
             config: Arc::clone(&self.config),
-        }
+            allocations: self.allocations.clone(),
+            failures,
+        };
+        *self.notes.lock().unwrap_or_else(PoisonError::into_inner) = notes;
     }
 
     /// Looks for what is not as it should be, and repairs it.
@@ -246,7 +317,9 @@ impl Manager {
             return;
         }
         for pf in self.machine.pfs() {
-            let Some(wish) = wish::of_pf(&self.config, &self.allocations, &pf) else { continue };
+            let Some(wish) = wish::of_pf(&self.config, &self.allocations, &pf) else {
+                continue;
+            };
             let planned = match plan(&pf, &wish, Leave::default()) {
                 Ok(planned) if planned.steps.is_empty() => {
                     if self.failures.remove(&pf.device).is_some() {
@@ -278,11 +351,15 @@ impl Manager {
     }
 
     fn note_failure(&mut self, pf: &Pf, planned: Plan, why: String) {
-        let new = self.failures.get(&pf.device).is_none_or(|(_, _, known)| *known != why);
+        let new = self
+            .failures
+            .get(&pf.device)
+            .is_none_or(|(_, _, known)| *known != why);
         if new {
             tracing::warn!(pf = %pf.title(), "VFs are not as they should be: {why}");
         }
-        self.failures.insert(pf.device.clone(), (Instant::now(), planned, why));
+        self.failures
+            .insert(pf.device.clone(), (Instant::now(), planned, why));
     }
 
     fn apply(&mut self, leave: Leave) -> Result<Vec<Outcome>, SriovError> {
@@ -305,7 +382,9 @@ impl Manager {
 
     fn save(&self) -> Result<(), SriovError> {
         let path = self.directory.join("sriov.json");
-        self.allocations.save(&path).map_err(|error| SriovError::State { path, error })
+        self.allocations
+            .save(&path)
+            .map_err(|error| SriovError::State { path, error })
     }
 
     fn attach(&mut self, attach: &Attach) -> Result<Vec<Allocation>, SriovError> {
@@ -325,13 +404,24 @@ impl Manager {
                 }
             }
         }
-        Ok(if made.is_empty() { self.allocations.of_guest(&attach.ask.guest).cloned().collect() } else { made })
+        Ok(if made.is_empty() {
+            self.allocations.of_guest(&attach.ask.guest).cloned().collect()
+        } else {
+            made
+        })
     }
 
     fn attach_one(&mut self, attach: &Attach) -> Result<Allocation, SriovError> {
         let pfs = self.machine.pfs();
-        let wishes: Vec<Option<PfWish>> = pfs.iter().map(|pf| wish::of_pf(&self.config, &self.allocations, pf)).collect();
-        let managed: Vec<_> = pfs.iter().zip(&wishes).filter_map(|(pf, wish)| Some((pf, wish.as_ref()?))).collect();
+        let wishes: Vec<Option<PfWish>> = pfs
+            .iter()
+            .map(|pf| wish::of_pf(&self.config, &self.allocations, pf))
+            .collect();
+        let managed: Vec<_> = pfs
+            .iter()
+            .zip(&wishes)
+            .filter_map(|(pf, wish)| Some((pf, wish.as_ref()?)))
+            .collect();
         let (pf, vf) = self.allocations.choose(&managed, &attach.ask)?;
         let address = pf.vf(vf).and_then(|vf| vf.address.clone());
         let allocation = Allocation {
@@ -363,16 +453,25 @@ impl Manager {
         let pf = self.machine.read(&allocation.pf)?;
         let vf = pf.vf(allocation.vf).ok_or(HostError::Vanished)?;
         if vf.held {
-            return Err(SriovError::InUse { pf: pf.title(), vf: vf.index, guest: allocation.guest.clone() });
+            return Err(SriovError::InUse {
+                pf: pf.title(),
+                vf: vf.index,
+                guest: allocation.guest.clone(),
+            });
         }
-        let Some(mut wish) = wish::of_pf(&self.config, &self.allocations, &pf) else { return Ok(vf.settings.clone()) };
+        let Some(mut wish) = wish::of_pf(&self.config, &self.allocations, &pf) else {
+            return Ok(vf.settings.clone());
+        };
         let index = usize::from(allocation.vf);
         if let Some(of_vf) = wish.vfs.get_mut(index) {
             of_vf.settings = with_defaults(&of_vf.settings, &vf.settings);
         }
         self.bring(&pf, &wish, Leave::default())?;
         let now = self.machine.read(&allocation.pf)?;
-        Ok(now.vf(allocation.vf).map(|vf| vf.settings.clone()).unwrap_or_default())
+        Ok(now
+            .vf(allocation.vf)
+            .map(|vf| vf.settings.clone())
+            .unwrap_or_default())
     }
 
     fn detach(&mut self, guest: &str) -> Result<Vec<Allocation>, SriovError> {
@@ -401,19 +500,29 @@ impl Manager {
 
     fn settings_of(&mut self, allocation: &Allocation) -> Settings {
         let pf = self.machine.read(&allocation.pf).ok();
-        pf.and_then(|pf| pf.vf(allocation.vf).map(|vf| vf.settings.clone())).unwrap_or_default()
+        pf.and_then(|pf| pf.vf(allocation.vf).map(|vf| vf.settings.clone()))
+            .unwrap_or_default()
     }
 
     /// The VFs a guest has, and those the configuration keeps for it.
     fn vfs_for(&mut self, guest: &str) -> Vec<Allocation> {
         let mut list: Vec<Allocation> = self.allocations.of_guest(guest).cloned().collect();
         for pf in self.machine.pfs() {
-            let Some(wish) = wish::of_pf(&self.config, &self.allocations, &pf) else { continue };
+            let Some(wish) = wish::of_pf(&self.config, &self.allocations, &pf) else {
+                continue;
+            };
             for (vf, wish) in (0..).zip(&wish.vfs) {
-                let kept = wish.owner == Owner::Guest(guest.to_owned()) && self.allocations.of_vf(&pf.device, vf).is_none();
+                let kept = wish.owner == Owner::Guest(guest.to_owned())
+                    && self.allocations.of_vf(&pf.device, vf).is_none();
                 if let Some(address) = pf.vf(vf).and_then(|vf| vf.address.clone()).filter(|_| kept) {
                     let pf = pf.device.clone();
-                    list.push(Allocation { guest: guest.to_owned(), pf, vf, address, through: Through::Libvirt });
+                    list.push(Allocation {
+                        guest: guest.to_owned(),
+                        pf,
+                        vf,
+                        address,
+                        through: Through::Libvirt,
+                    });
                 }
             }
         }
@@ -457,7 +566,9 @@ impl Here for Manager {
             return Ok(());
         }
         self.allocations.list.push(vf.clone());
-        self.give(vf).inspect_err(|_| self.allocations.list.retain(|other| other != vf)).map_err(|error| error.to_string())
+        self.give(vf)
+            .inspect_err(|_| self.allocations.list.retain(|other| other != vf))
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -41,7 +41,9 @@ pub enum MigrateError {
     #[error("guest {0} is reached by QMP; moving needs libvirt on both hosts: attach its VF without --qmp")]
     NotLibvirt(String),
     /// It is on its way to somewhere else.
-    #[error("guest {guest} is on its way to {to}; finish that first: weirctl sriov migrate {guest} --to {to}")]
+    #[error(
+        "guest {guest} is on its way to {to}; finish that first: weirctl sriov migrate {guest} --to {to}"
+    )]
     Elsewhere {
         /// The guest.
         guest: String,
@@ -57,7 +59,9 @@ pub enum MigrateError {
         cause: String,
     },
     /// A step failed, and going back did too.
-    #[error("could not {step}: {cause}; and going back failed: {back}. Repair that, then give the same command again: it goes on from here")]
+    #[error(
+        "could not {step}: {cause}; and going back failed: {back}. Repair that, then give the same command again: it goes on from here"
+    )]
     Stuck {
         /// The step.
         step: &'static str,
@@ -107,10 +111,18 @@ pub fn migrate(
     let path = journal_path(directory, guest);
     let mut journal = match read(&path)? {
         Some(journal) if journal.to != to => {
-            return Err(MigrateError::Elsewhere { guest: guest.to_owned(), to: journal.to });
+            return Err(MigrateError::Elsewhere {
+                guest: guest.to_owned(),
+                to: journal.to,
+            });
         }
         Some(journal) => journal,
-        None => Journal { guest: guest.to_owned(), to: to.to_owned(), stage: Stage::Detaching, vfs },
+        None => Journal {
+            guest: guest.to_owned(),
+            to: to.to_owned(),
+            stage: Stage::Detaching,
+            vfs,
+        },
     };
     let there = format!("qemu+ssh://{to}/system");
     if journal.stage == Stage::Detaching {
@@ -145,22 +157,53 @@ fn attach_there(
 ) -> Result<(), MigrateError> {
     let Journal { guest, to, vfs, .. } = journal;
     let count = vfs.len().to_string();
-    let attached = runner.run(&["ssh", to, "weirctl", "sriov", "attach", guest, "--count", &count], None);
+    let attached = runner.run(
+        &["ssh", to, "weirctl", "sriov", "attach", guest, "--count", &count],
+        None,
+    );
     let Err(cause) = attached else { return forget(path) };
     let step = "attach VFs there";
-    let stuck = |back: VirshError| MigrateError::Stuck { step, cause: cause.to_string(), back: back.to_string() };
-    runner.run(&["ssh", to, "weirctl", "sriov", "detach", guest, "--if-any"], None).map_err(stuck)?;
+    let stuck = |back: VirshError| MigrateError::Stuck {
+        step,
+        cause: cause.to_string(),
+        back: back.to_string(),
+    };
+    runner
+        .run(
+            &["ssh", to, "weirctl", "sriov", "detach", guest, "--if-any"],
+            None,
+        )
+        .map_err(stuck)?;
     let this_host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    virsh::migrate(runner, Some(there), guest, &format!("qemu+ssh://{}/system", this_host.trim())).map_err(stuck)?;
+    virsh::migrate(
+        runner,
+        Some(there),
+        guest,
+        &format!("qemu+ssh://{}/system", this_host.trim()),
+    )
+    .map_err(stuck)?;
     Err(back_here(here, path, journal, step, cause.to_string()))
 }
 
 /// The guest is here: it gets its VFs back.
-fn back_here(here: &mut impl Here, path: &Path, journal: &Journal, step: &'static str, cause: String) -> MigrateError {
-    let failed: Vec<String> = journal.vfs.iter().filter_map(|vf| here.attach(vf).err()).collect();
+fn back_here(
+    here: &mut impl Here,
+    path: &Path,
+    journal: &Journal,
+    step: &'static str,
+    cause: String,
+) -> MigrateError {
+    let failed: Vec<String> = journal
+        .vfs
+        .iter()
+        .filter_map(|vf| here.attach(vf).err())
+        .collect();
     if !failed.is_empty() {
         // Begin anew next time: the guest is here, some of its VFs are out.
-        let begin = Journal { stage: Stage::Detaching, ..journal.clone() };
+        let begin = Journal {
+            stage: Stage::Detaching,
+            ..journal.clone()
+        };
         let noted = keep(path, &begin).err().map(|error| error.to_string());
         let back = failed.into_iter().chain(noted).collect::<Vec<_>>().join("; ");
         return MigrateError::Stuck { step, cause, back };
@@ -172,21 +215,32 @@ fn back_here(here: &mut impl Here, path: &Path, journal: &Journal, step: &'stati
 }
 
 fn read(path: &Path) -> Result<Option<Journal>, MigrateError> {
-    let failed = |error| MigrateError::Journal { path: path.to_owned(), error };
+    let failed = |error| MigrateError::Journal {
+        path: path.to_owned(),
+        error,
+    };
     match fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| failed(error.into())),
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| failed(error.into())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(error)),
     }
 }
 
 fn keep(path: &Path, journal: &Journal) -> Result<(), MigrateError> {
-    save_json(path, journal).map_err(|error| MigrateError::Journal { path: path.to_owned(), error })
+    save_json(path, journal).map_err(|error| MigrateError::Journal {
+        path: path.to_owned(),
+        error,
+    })
 }
 
 fn forget(path: &Path) -> Result<(), MigrateError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(MigrateError::Journal { path: path.to_owned(), error }),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(MigrateError::Journal {
+            path: path.to_owned(),
+            error,
+        }),
         _ => Ok(()),
     }
 }

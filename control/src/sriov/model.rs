@@ -51,9 +51,16 @@ impl fmt::Display for Setting {
             Self::Vlan { id: 0, .. } => f.write_str("vlan 0 (none)"),
             Self::Vlan { id, qos, protocol } => {
                 write!(f, "vlan {id} qos {qos}")?;
-                if *protocol == VlanProtocol::Dot1Ad { f.write_str(" proto 802.1ad") } else { Ok(()) }
+                if *protocol == VlanProtocol::Dot1Ad {
+                    f.write_str(" proto 802.1ad")
+                } else {
+                    Ok(())
+                }
             }
-            Self::Rate { min_mbps: 0, max_mbps } => write!(f, "max_tx_rate {max_mbps}"),
+            Self::Rate {
+                min_mbps: 0,
+                max_mbps,
+            } => write!(f, "max_tx_rate {max_mbps}"),
             Self::Rate { min_mbps, max_mbps } => write!(f, "min_tx_rate {min_mbps} max_tx_rate {max_mbps}"),
             Self::SpoofCheck(on) => write!(f, "spoofchk {}", switch(on)),
             Self::Trust(on) => write!(f, "trust {}", switch(on)),
@@ -87,11 +94,13 @@ impl Settings {
     pub fn list(&self) -> Vec<Setting> {
         [
             self.mac.map(Setting::Mac),
-            self.vlan.map(|(id, qos, protocol)| Setting::Vlan { id, qos, protocol }),
+            self.vlan
+                .map(|(id, qos, protocol)| Setting::Vlan { id, qos, protocol }),
             self.spoofchk.map(Setting::SpoofCheck),
             self.trust.map(Setting::Trust),
             self.link.map(Setting::Link),
-            self.rate_mbps.map(|(min_mbps, max_mbps)| Setting::Rate { min_mbps, max_mbps }),
+            self.rate_mbps
+                .map(|(min_mbps, max_mbps)| Setting::Rate { min_mbps, max_mbps }),
         ]
         .into_iter()
         .flatten()
@@ -115,10 +124,13 @@ impl Settings {
         let same = |known: Option<bool>| known.unwrap_or(true);
         match setting {
             Setting::Mac(mac) => same(self.mac.map(|known| known == mac)),
-            Setting::Vlan { id, qos, protocol } => same(self.vlan.map(|known| {
-                (known.0, known.1) == (id, qos) && (id == 0 || known.2 == protocol)
-            })),
-            Setting::Rate { min_mbps, max_mbps } => same(self.rate_mbps.map(|known| known == (min_mbps, max_mbps))),
+            Setting::Vlan { id, qos, protocol } => same(
+                self.vlan
+                    .map(|known| (known.0, known.1) == (id, qos) && (id == 0 || known.2 == protocol)),
+            ),
+            Setting::Rate { min_mbps, max_mbps } => {
+                same(self.rate_mbps.map(|known| known == (min_mbps, max_mbps)))
+            }
             Setting::SpoofCheck(on) => same(self.spoofchk.map(|known| known == on)),
             Setting::Trust(on) => same(self.trust.map(|known| known == on)),
             Setting::Link(link) => same(self.link.map(|known| known == link)),
@@ -286,7 +298,9 @@ pub struct PfWish {
 /// unicast. FNV-1a over both; 40 bits of it are used, so that two of a thousand VFs meet with a chance below one in a million.
 pub fn derived_mac(pf: MacAddress, index: u16) -> MacAddress {
     let bytes = pf.0.into_iter().chain(index.to_be_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
     let [_, _, _, a, b, c, d, e] = (hash ^ (hash >> 40)).to_be_bytes();
     MacAddress([0x02, a, b, c, d, e])
 }
@@ -300,7 +314,9 @@ mod tests {
     fn derived_addresses_are_stable_local_unicast_and_differ() {
         let pf = MacAddress([0x90, 0xe2, 0xba, 0, 0, 1]);
         let neighbour = MacAddress([0x90, 0xe2, 0xba, 0, 0, 2]);
-        let all: HashSet<_> = (0..256).flat_map(|vf| [derived_mac(pf, vf), derived_mac(neighbour, vf)]).collect();
+        let all: HashSet<_> = (0..256)
+            .flat_map(|vf| [derived_mac(pf, vf), derived_mac(neighbour, vf)])
+            .collect();
         assert_eq!(all.len(), 512);
         assert!(all.iter().all(|mac| mac.0[0] == 2));
         assert_eq!(derived_mac(pf, 7), derived_mac(pf, 7));

@@ -6,12 +6,14 @@
 use super::apply::HostError;
 use super::model::{Counters, Setting, Settings};
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlaBuffer, NlasIterator, Parseable,
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlaBuffer,
+    NlasIterator, Parseable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, LinkVfInfo, VfInfo, VfInfoLinkState, VfInfoMac, VfInfoRate,
-    VfInfoSpoofCheck, VfInfoTrust, VfInfoVlan, VfLinkState, VfStats, VfVlan, VfVlanInfo, VlanProtocol as WireVlanProtocol,
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage, LinkVfInfo, VfInfo, VfInfoLinkState, VfInfoMac,
+    VfInfoRate, VfInfoSpoofCheck, VfInfoTrust, VfInfoVlan, VfLinkState, VfStats, VfVlan, VfVlanInfo,
+    VlanProtocol as WireVlanProtocol,
 };
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
@@ -34,24 +36,39 @@ pub fn set_vf_message(interface_index: u32, vf: u16, setting: Setting, sequence:
     let vf = u32::from(vf);
     let attribute = match setting {
         Setting::Mac(mac) => VfInfo::Mac(VfInfoMac::new(vf, &mac.0)),
-        Setting::Vlan { id, qos, protocol: VlanProtocol::Dot1Q } => VfInfo::Vlan(VfInfoVlan::new(vf, id.into(), qos.into())),
-        Setting::Vlan { id, qos, protocol: VlanProtocol::Dot1Ad } => {
+        Setting::Vlan {
+            id,
+            qos,
+            protocol: VlanProtocol::Dot1Q,
+        } => VfInfo::Vlan(VfInfoVlan::new(vf, id.into(), qos.into())),
+        Setting::Vlan {
+            id,
+            qos,
+            protocol: VlanProtocol::Dot1Ad,
+        } => {
             let info = VfVlanInfo::new(vf, id.into(), qos.into(), WireVlanProtocol::Ieee8021Ad);
             VfInfo::VlanList(vec![VfVlan::Info(info)])
         }
         Setting::Rate { min_mbps, max_mbps } => VfInfo::Rate(VfInfoRate::new(vf, min_mbps, max_mbps)),
         Setting::SpoofCheck(on) => VfInfo::SpoofCheck(VfInfoSpoofCheck::new(vf, on)),
         Setting::Trust(on) => VfInfo::Trust(VfInfoTrust::new(vf, on)),
-        Setting::Link(link) => VfInfo::LinkState(VfInfoLinkState::new(vf, match link {
-            VfLink::Auto => VfLinkState::Auto,
-            VfLink::Enable => VfLinkState::Enable,
-            VfLink::Disable => VfLinkState::Disable,
-        })),
+        Setting::Link(link) => VfInfo::LinkState(VfInfoLinkState::new(
+            vf,
+            match link {
+                VfLink::Auto => VfLinkState::Auto,
+                VfLink::Enable => VfLinkState::Enable,
+                VfLink::Disable => VfLinkState::Disable,
+            },
+        )),
     };
     let mut link = LinkMessage::default();
     link.header.index = interface_index;
     link.attributes = vec![LinkAttribute::VfInfoList(vec![LinkVfInfo(vec![attribute])])];
-    bytes(RouteNetlinkMessage::NewLink(link), NLM_F_REQUEST | NLM_F_ACK, sequence)
+    bytes(
+        RouteNetlinkMessage::NewLink(link),
+        NLM_F_REQUEST | NLM_F_ACK,
+        sequence,
+    )
 }
 
 /// The message that takes an interface up.
@@ -60,7 +77,11 @@ pub fn set_up_message(interface_index: u32, sequence: u32) -> Vec<u8> {
     link.header.index = interface_index;
     link.header.flags = LinkFlags::Up;
     link.header.change_mask = LinkFlags::Up;
-    bytes(RouteNetlinkMessage::NewLink(link), NLM_F_REQUEST | NLM_F_ACK, sequence)
+    bytes(
+        RouteNetlinkMessage::NewLink(link),
+        NLM_F_REQUEST | NLM_F_ACK,
+        sequence,
+    )
 }
 
 /// The message that asks for an interface with its VFs.
@@ -97,8 +118,12 @@ pub struct VfReport {
 pub fn parse_vfs(answer: &[u8]) -> Result<Vec<VfReport>, String> {
     let broken = |error: &dyn std::fmt::Display| format!("an rtnetlink answer that cannot be read: {error}");
     let header = NetlinkBuffer::new_checked(answer).map_err(|error| broken(&error))?;
-    let end = usize::try_from(header.length()).unwrap_or(usize::MAX).min(answer.len());
-    let attributes = answer.get(NLMSGHDR_BYTES + IFINFOMSG_BYTES..end).unwrap_or_default();
+    let end = usize::try_from(header.length())
+        .unwrap_or(usize::MAX)
+        .min(answer.len());
+    let attributes = answer
+        .get(NLMSGHDR_BYTES + IFINFOMSG_BYTES..end)
+        .unwrap_or_default();
     let mut vfs = Vec::new();
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute.map_err(|error| broken(&error))?;
@@ -111,7 +136,9 @@ pub fn parse_vfs(answer: &[u8]) -> Result<Vec<VfReport>, String> {
             for part in NlasIterator::new(vf.value()) {
                 let part = part.map_err(|error| broken(&error))?;
                 // What a newer kernel adds is not an error.
-                if let Ok(part) = <VfInfo as Parseable<NlaBuffer<&[u8]>>>::parse(&NlaBuffer::new(part.into_inner())) {
+                if let Ok(part) =
+                    <VfInfo as Parseable<NlaBuffer<&[u8]>>>::parse(&NlaBuffer::new(part.into_inner()))
+                {
                     take(&mut report, part);
                 }
             }
@@ -194,19 +221,25 @@ impl Socket {
             None,
         )?;
         sockopt::set_socket_timeout(&fd, sockopt::Timeout::Recv, Some(ANSWER_TIMEOUT))?;
-        Ok(Self { fd, sequence: 0, buffer: vec![0; ANSWER_BYTES_MAX] })
+        Ok(Self {
+            fd,
+            sequence: 0,
+            buffer: vec![0; ANSWER_BYTES_MAX],
+        })
     }
 
     /// Sets one thing of one VF.
     pub fn set_vf(&mut self, interface_index: u32, vf: u16, setting: Setting) -> Result<(), HostError> {
         let sequence = self.next_sequence();
-        self.ask(&set_vf_message(interface_index, vf, setting, sequence), sequence).map(drop)
+        self.ask(&set_vf_message(interface_index, vf, setting, sequence), sequence)
+            .map(drop)
     }
 
     /// Takes an interface up.
     pub fn set_up(&mut self, interface_index: u32) -> Result<(), HostError> {
         let sequence = self.next_sequence();
-        self.ask(&set_up_message(interface_index, sequence), sequence).map(drop)
+        self.ask(&set_up_message(interface_index, sequence), sequence)
+            .map(drop)
     }
 
     /// The VFs of an interface.
@@ -225,11 +258,16 @@ impl Socket {
     fn ask(&mut self, request: &[u8], sequence: u32) -> Result<usize, HostError> {
         rustix::net::send(&self.fd, request, SendFlags::empty())?;
         loop {
-            let (length, _) = match rustix::net::recv(&self.fd, self.buffer.as_mut_slice(), RecvFlags::empty()) {
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(rustix::io::Errno::AGAIN) => return Err(HostError::TimedOut { seconds: ANSWER_TIMEOUT.as_secs() }),
-                other => other?,
-            };
+            let (length, _) =
+                match rustix::net::recv(&self.fd, self.buffer.as_mut_slice(), RecvFlags::empty()) {
+                    Err(rustix::io::Errno::INTR) => continue,
+                    Err(rustix::io::Errno::AGAIN) => {
+                        return Err(HostError::TimedOut {
+                            seconds: ANSWER_TIMEOUT.as_secs(),
+                        });
+                    }
+                    other => other?,
+                };
             let answer = NetlinkBuffer::new_checked(&self.buffer[..length])
                 .map_err(|error| HostError::System(std::io::Error::other(error.to_string())))?;
             if answer.sequence_number() != sequence {
@@ -239,7 +277,10 @@ impl Socket {
                 return Ok(length);
             }
             // NLMSG_ERROR: a signed errno comes first, 0 for an acknowledgement.
-            let code = answer.payload().first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+            let code = answer
+                .payload()
+                .first_chunk()
+                .map_or(0, |bytes| i32::from_ne_bytes(*bytes));
             return match code {
                 0 => Ok(length),
                 code if -code == rustix::io::Errno::NODEV.raw_os_error() => Err(HostError::Vanished),

@@ -132,7 +132,11 @@ pub fn plan(pf: &Pf, wish: &PfWish, leave: Leave) -> Result<Plan, Vec<Refusal>> 
         refusals: Vec::new(),
     };
     planner.whole(wish);
-    if planner.refusals.is_empty() { Ok(planner.plan) } else { Err(planner.refusals) }
+    if planner.refusals.is_empty() {
+        Ok(planner.plan)
+    } else {
+        Err(planner.refusals)
+    }
 }
 
 struct Planner<'a> {
@@ -149,8 +153,14 @@ impl Planner<'_> {
     }
 
     fn whole(&mut self, wish: &PfWish) {
-        let (from, to) = (self.pf.vf_count(), u16::try_from(wish.vfs.len()).unwrap_or(u16::MAX));
-        if let Some(on) = wish.autoprobe.filter(|on| self.pf.autoprobe.is_some_and(|is| is != *on)) {
+        let (from, to) = (
+            self.pf.vf_count(),
+            u16::try_from(wish.vfs.len()).unwrap_or(u16::MAX),
+        );
+        if let Some(on) = wish
+            .autoprobe
+            .filter(|on| self.pf.autoprobe.is_some_and(|is| is != *on))
+        {
             self.step(Step::Autoprobe(on));
         }
         if from != to {
@@ -181,10 +191,17 @@ impl Planner<'_> {
     fn count(&mut self, from: u16, to: u16) {
         let by_driver = self.rules.and_then(|rules| Some((rules.vfs_max?, rules.driver)));
         let by_device = self.pf.vfs_max.map(|most| (most, "the device (sriov_totalvfs)"));
-        let most = [by_driver, by_device].into_iter().flatten().min_by_key(|(most, _)| *most);
+        let most = [by_driver, by_device]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(most, _)| *most);
         if let Some((most, who)) = most.filter(|(most, _)| to > *most) {
             let range = format!("{who} has from 0 to {most}");
-            return self.refusals.push(Refusal::TooMany { pf: self.pf.title(), wish: to, range });
+            return self.refusals.push(Refusal::TooMany {
+                pf: self.pf.title(),
+                wish: to,
+                range,
+            });
         }
         if let Some(vf) = self.pf.vfs.iter().find(|vf| vf.held) {
             return self.refusals.push(Refusal::Held {
@@ -208,11 +225,17 @@ impl Planner<'_> {
         let mut differ = Vec::new();
         for setting in wish.settings.list() {
             match self.rules.map_or(Ok(setting), |rules| rules.effect(setting)) {
-                Err(problem) => self.refusals.push(Refusal::OutOfRange { pf: self.pf.title(), vf, problem }),
+                Err(problem) => self.refusals.push(Refusal::OutOfRange {
+                    pf: self.pf.title(),
+                    vf,
+                    problem,
+                }),
                 Ok(effect) => {
                     if effect != setting {
                         let driver = self.pf.driver.as_deref().unwrap_or("the driver");
-                        self.plan.notes.push(format!("VF {vf}: {driver} makes {effect} of {setting}"));
+                        self.plan
+                            .notes
+                            .push(format!("VF {vf}: {driver} makes {effect} of {setting}"));
                     }
                     if now.is_none_or(|now| !now.settings.has(effect)) {
                         differ.push(effect);
@@ -232,7 +255,11 @@ impl Planner<'_> {
             let step = Step::Set { vf, setting };
             match setting {
                 Setting::Rate { .. } => rates.push(step),
-                Setting::Mac(_) | Setting::Vlan { .. } | Setting::SpoofCheck(_) | Setting::Trust(_) | Setting::Link(_) => {
+                Setting::Mac(_)
+                | Setting::Vlan { .. }
+                | Setting::SpoofCheck(_)
+                | Setting::Trust(_)
+                | Setting::Link(_) => {
                     self.step(step);
                 }
             }
@@ -250,16 +277,29 @@ impl Planner<'_> {
         }
         if now.is_some_and(|now| now.held) {
             let owner = &wish.owner;
-            self.plan.notes.push(format!("VF {vf} ({owner}) is in use and keeps its driver, though it should have {driver}"));
+            self.plan.notes.push(format!(
+                "VF {vf} ({owner}) is in use and keeps its driver, though it should have {driver}"
+            ));
             return;
         }
         let is_pci = self.pf.device.contains(':');
         let hint = match now {
-            Some(now) if now.address.is_none() && is_pci => "its virtfn link is broken; see dmesg, then set `vfs` to 0 and back",
+            Some(now) if now.address.is_none() && is_pci => {
+                "its virtfn link is broken; see dmesg, then set `vfs` to 0 and back"
+            }
             _ if !is_pci => "leave `driver` out for this device",
-            _ => return self.step(Step::Bind { vf, driver: driver.clone() }),
+            _ => {
+                return self.step(Step::Bind {
+                    vf,
+                    driver: driver.clone(),
+                });
+            }
         };
-        self.refusals.push(Refusal::NoAddress { pf: self.pf.title(), vf, hint });
+        self.refusals.push(Refusal::NoAddress {
+            pf: self.pf.title(),
+            vf,
+            hint,
+        });
     }
 }
 
@@ -290,17 +330,27 @@ pub fn as_it_is(pf: &Pf) -> PfWish {
     let taken = |setting: &Setting| rules.is_none_or(|rules| rules.effect(*setting).is_ok());
     let settings = |vf: &Vf| {
         let mut settings = Settings::default();
-        vf.settings.list().into_iter().filter(taken).for_each(|setting| settings.set(setting));
+        vf.settings
+            .list()
+            .into_iter()
+            .filter(taken)
+            .for_each(|setting| settings.set(setting));
         settings
     };
     let wish = |vf: &Vf| VfWish {
         settings: settings(vf),
-        driver: vf.address.as_ref().map(|_| match (&vf.driver, &vf.driver_override) {
-            (None, _) => Driver::None,
-            (Some(driver), Some(only)) if driver == only => Driver::Named(driver.clone()),
-            (Some(_), _) => Driver::Kernel,
-        }),
+        driver: vf
+            .address
+            .as_ref()
+            .map(|_| match (&vf.driver, &vf.driver_override) {
+                (None, _) => Driver::None,
+                (Some(driver), Some(only)) if driver == only => Driver::Named(driver.clone()),
+                (Some(_), _) => Driver::Kernel,
+            }),
         owner: Owner::Free,
     };
-    PfWish { vfs: pf.vfs.iter().map(wish).collect(), autoprobe: pf.autoprobe }
+    PfWish {
+        vfs: pf.vfs.iter().map(wish).collect(),
+        autoprobe: pf.autoprobe,
+    }
 }

@@ -61,20 +61,36 @@ pub const RULES: &[Rules] = &[
         nics: "X520, X540, X550",
         vfs_max: Some(63),
         queues: "4 a VF with up to 32 VFs, 2 with more",
-        max_tx_rate: Some(Rates { low_mbps: 11, high_mbps: 10_000, below: Below::Refused }),
+        max_tx_rate: Some(Rates {
+            low_mbps: 11,
+            high_mbps: 10_000,
+            below: Below::Refused,
+        }),
         rate_needs_link: true,
         min_tx_rate: false,
         dot1ad: false,
         link_state: true,
         spoofchk_and_trust: true,
         sources: &[
-            ("vfs_max", "ixgbe_sriov.h: IXGBE_MAX_VFS_DRV_LIMIT, one of 64 pools is the PF's"),
+            (
+                "vfs_max",
+                "ixgbe_sriov.h: IXGBE_MAX_VFS_DRV_LIMIT, one of 64 pools is the PF's",
+            ),
             ("queues", "DPDK guides/nics/intel_vf.rst"),
-            ("max_tx_rate", "ixgbe_sriov.c: ixgbe_ndo_set_vf_bw refuses 1 to 10, and more than the link's speed"),
-            ("rate_needs_link", "ixgbe_sriov.c: ixgbe_ndo_set_vf_bw, EINVAL unless link_up"),
+            (
+                "max_tx_rate",
+                "ixgbe_sriov.c: ixgbe_ndo_set_vf_bw refuses 1 to 10, and more than the link's speed",
+            ),
+            (
+                "rate_needs_link",
+                "ixgbe_sriov.c: ixgbe_ndo_set_vf_bw, EINVAL unless link_up",
+            ),
             ("min_tx_rate", "ixgbe_sriov.c: ixgbe_ndo_set_vf_bw, EINVAL"),
             ("dot1ad", "ixgbe_sriov.c: ixgbe_ndo_set_vf_vlan, EPROTONOSUPPORT"),
-            ("link_state", "ixgbe_sriov.c: ixgbe_ndo_set_vf_link_state; older kernels answer EOPNOTSUPP"),
+            (
+                "link_state",
+                "ixgbe_sriov.c: ixgbe_ndo_set_vf_link_state; older kernels answer EOPNOTSUPP",
+            ),
         ],
     },
     Rules {
@@ -82,18 +98,31 @@ pub const RULES: &[Rules] = &[
         nics: "X710, XL710, X722",
         vfs_max: Some(128),
         queues: "4 a VF, up to 16 on request",
-        max_tx_rate: Some(Rates { low_mbps: 50, high_mbps: 10_000, below: Below::Raised }),
+        max_tx_rate: Some(Rates {
+            low_mbps: 50,
+            high_mbps: 10_000,
+            below: Below::Raised,
+        }),
         rate_needs_link: false,
         min_tx_rate: false,
         dot1ad: false,
         link_state: true,
         spoofchk_and_trust: true,
         sources: &[
-            ("vfs_max", "X710 datasheet: 128 VFs a device, shared by its ports; sriov_totalvfs tells each port's share"),
+            (
+                "vfs_max",
+                "X710 datasheet: 128 VFs a device, shared by its ports; sriov_totalvfs tells each port's share",
+            ),
             ("queues", "DPDK guides/nics/intel_vf.rst and i40e.rst"),
-            ("max_tx_rate", "i40e_main.c: i40e_set_bw_limit, below 50 becomes 50, above the link's speed EINVAL; 10000 on X710"),
+            (
+                "max_tx_rate",
+                "i40e_main.c: i40e_set_bw_limit, below 50 becomes 50, above the link's speed EINVAL; 10000 on X710",
+            ),
             ("min_tx_rate", "i40e_virtchnl_pf.c: i40e_ndo_set_vf_bw, EINVAL"),
-            ("dot1ad", "i40e_virtchnl_pf.c: i40e_ndo_set_vf_port_vlan, EPROTONOSUPPORT"),
+            (
+                "dot1ad",
+                "i40e_virtchnl_pf.c: i40e_ndo_set_vf_port_vlan, EPROTONOSUPPORT",
+            ),
         ],
     },
     Rules {
@@ -109,7 +138,10 @@ pub const RULES: &[Rules] = &[
         spoofchk_and_trust: true,
         sources: &[
             ("vfs_max", "ice_vf_lib.h: ICE_MAX_SRIOV_VFS"),
-            ("queues", "ice_vf_lib.h: ICE_MAX_QS_PER_VF and ICE_NUM_VF_MSIX_SMALL"),
+            (
+                "queues",
+                "ice_vf_lib.h: ICE_MAX_QS_PER_VF and ICE_NUM_VF_MSIX_SMALL",
+            ),
             ("min_tx_rate", "ice_sriov.c: ice_set_vf_bw"),
             ("dot1ad", "ice_sriov.c: ice_set_vf_port_vlan, in double VLAN mode"),
         ],
@@ -119,19 +151,35 @@ pub const RULES: &[Rules] = &[
         nics: "82576, I350",
         vfs_max: Some(7),
         queues: "1 a VF",
-        max_tx_rate: Some(Rates { low_mbps: 1, high_mbps: 1_000, below: Below::Refused }),
+        max_tx_rate: Some(Rates {
+            low_mbps: 1,
+            high_mbps: 1_000,
+            below: Below::Refused,
+        }),
         rate_needs_link: true,
         min_tx_rate: false,
         dot1ad: false,
         link_state: false,
         spoofchk_and_trust: true,
         sources: &[
-            ("vfs_max", "igb_main.c: igb_probe_vfs, pci_sriov_set_totalvfs(pdev, 7)"),
-            ("max_tx_rate", "igb_main.c: igb_ndo_set_vf_bw, up to the link's speed; only the 82576 limits"),
-            ("rate_needs_link", "igb_main.c: igb_ndo_set_vf_bw, EINVAL unless E1000_STATUS_LU"),
+            (
+                "vfs_max",
+                "igb_main.c: igb_probe_vfs, pci_sriov_set_totalvfs(pdev, 7)",
+            ),
+            (
+                "max_tx_rate",
+                "igb_main.c: igb_ndo_set_vf_bw, up to the link's speed; only the 82576 limits",
+            ),
+            (
+                "rate_needs_link",
+                "igb_main.c: igb_ndo_set_vf_bw, EINVAL unless E1000_STATUS_LU",
+            ),
             ("min_tx_rate", "igb_main.c: igb_ndo_set_vf_bw, EINVAL"),
             ("dot1ad", "igb_main.c: igb_ndo_set_vf_vlan, EPROTONOSUPPORT"),
-            ("link_state", "igb_main.c: igb_netdev_ops has no ndo_set_vf_link_state"),
+            (
+                "link_state",
+                "igb_main.c: igb_netdev_ops has no ndo_set_vf_link_state",
+            ),
         ],
     },
     Rules {
@@ -146,9 +194,15 @@ pub const RULES: &[Rules] = &[
         link_state: true,
         spoofchk_and_trust: true,
         sources: &[
-            ("vfs_max", "the firmware's NUM_OF_VFS (mlxconfig), seen in sriov_totalvfs"),
+            (
+                "vfs_max",
+                "the firmware's NUM_OF_VFS (mlxconfig), seen in sriov_totalvfs",
+            ),
             ("min_tx_rate", "esw/qos.c: mlx5_esw_qos_set_vport_rate"),
-            ("dot1ad", "en_main.c: mlx5e_set_vf_vlan, where the firmware has it"),
+            (
+                "dot1ad",
+                "en_main.c: mlx5e_set_vf_vlan, where the firmware has it",
+            ),
         ],
     },
     Rules {
@@ -162,7 +216,10 @@ pub const RULES: &[Rules] = &[
         dot1ad: true,
         link_state: true,
         spoofchk_and_trust: true,
-        sources: &[("vfs_max", "dev.c: NSIM_DEV_VF_PORT_INDEX_BASE, debugfs max_vfs is 4 unless changed")],
+        sources: &[(
+            "vfs_max",
+            "dev.c: NSIM_DEV_VF_PORT_INDEX_BASE, debugfs max_vfs is 4 unless changed",
+        )],
     },
 ];
 
@@ -189,7 +246,12 @@ impl fmt::Display for OutOfRange {
 impl Rules {
     /// What the driver will make of `setting`: the setting as it will be read back, or why it is refused.
     pub fn effect(&self, setting: Setting) -> Result<Setting, OutOfRange> {
-        let refused = |range: String| Err(OutOfRange { wish: setting.to_string(), range });
+        let refused = |range: String| {
+            Err(OutOfRange {
+                wish: setting.to_string(),
+                range,
+            })
+        };
         match setting {
             Setting::Rate { min_mbps, .. } if min_mbps > 0 && !self.min_tx_rate => {
                 refused(format!("{} has no min_tx_rate; leave it out", self.driver))
@@ -198,30 +260,47 @@ impl Rules {
                 Ok(max_mbps) => Ok(Setting::Rate { min_mbps, max_mbps }),
                 Err(range) => refused(range),
             },
-            Setting::Vlan { id, protocol: VlanProtocol::Dot1Ad, .. } if id > 0 && !self.dot1ad => {
-                refused(format!("{} has no 802.1ad; use vlan_protocol = \"802.1q\"", self.driver))
-            }
-            Setting::Link(_) if !self.link_state => {
-                refused(format!("{} has no link state for VFs; leave `link` out", self.driver))
-            }
+            Setting::Vlan {
+                id,
+                protocol: VlanProtocol::Dot1Ad,
+                ..
+            } if id > 0 && !self.dot1ad => refused(format!(
+                "{} has no 802.1ad; use vlan_protocol = \"802.1q\"",
+                self.driver
+            )),
+            Setting::Link(_) if !self.link_state => refused(format!(
+                "{} has no link state for VFs; leave `link` out",
+                self.driver
+            )),
             Setting::SpoofCheck(_) | Setting::Trust(_) if !self.spoofchk_and_trust => {
                 refused(format!("{} has neither spoofchk nor trust", self.driver))
             }
-            Setting::Mac(_) | Setting::Vlan { .. } | Setting::Link(_) | Setting::SpoofCheck(_) | Setting::Trust(_) => Ok(setting),
+            Setting::Mac(_)
+            | Setting::Vlan { .. }
+            | Setting::Link(_)
+            | Setting::SpoofCheck(_)
+            | Setting::Trust(_) => Ok(setting),
         }
     }
 
     fn rate(&self, wish: u32) -> Result<u32, String> {
-        let Some(rates) = self.max_tx_rate else { return Ok(wish) };
-        let Rates { low_mbps, high_mbps, below } = rates;
+        let Some(rates) = self.max_tx_rate else {
+            return Ok(wish);
+        };
+        let Rates {
+            low_mbps,
+            high_mbps,
+            below,
+        } = rates;
         if wish == 0 || (low_mbps..=high_mbps).contains(&wish) {
             return Ok(wish);
         }
         match below {
             Below::Raised if wish < low_mbps => Ok(low_mbps),
-            Below::Raised | Below::Refused => {
-                Err(format!("{} takes max_tx_rate from {low_mbps} to {high_mbps} Mbit/s, or 0 for no limit", self.driver))
-            }
+            Below::Raised | Below::Refused => Err(format!(
+                "{} takes max_tx_rate from {low_mbps} to {high_mbps} Mbit/s, or 0 for no limit",
+                self.driver
+            )),
         }
     }
 }
@@ -232,7 +311,10 @@ mod tests {
     use weir_configs::VfLink;
 
     fn rate(max_mbps: u32) -> Setting {
-        Setting::Rate { min_mbps: 0, max_mbps }
+        Setting::Rate {
+            min_mbps: 0,
+            max_mbps,
+        }
     }
 
     /// Driver, wish, and what comes of it: the setting itself, another, or a part of the refusal.
@@ -245,8 +327,15 @@ mod tests {
 
     #[test]
     fn every_limit_holds_at_both_of_its_sides() {
-        let tagged = |protocol| Setting::Vlan { id: 100, qos: 3, protocol };
-        let guaranteed = Setting::Rate { min_mbps: 50, max_mbps: 200 };
+        let tagged = |protocol| Setting::Vlan {
+            id: 100,
+            qos: 3,
+            protocol,
+        };
+        let guaranteed = Setting::Rate {
+            min_mbps: 50,
+            max_mbps: 200,
+        };
         let table = [
             ("ixgbe", rate(0), Gives::Same),
             ("ixgbe", rate(10), Gives::No("from 11 to 10000")),
@@ -285,10 +374,23 @@ mod tests {
     #[test]
     fn every_figure_that_refuses_something_has_a_source() {
         for rules in RULES {
-            let sourced = |figure: &str| rules.sources.iter().any(|(what, place)| *what == figure && !place.is_empty());
+            let sourced = |figure: &str| {
+                rules
+                    .sources
+                    .iter()
+                    .any(|(what, place)| *what == figure && !place.is_empty())
+            };
             assert!(sourced("vfs_max"), "{}", rules.driver);
-            assert!(rules.max_tx_rate.is_none() || sourced("max_tx_rate"), "{}", rules.driver);
-            assert!(!rules.rate_needs_link || sourced("rate_needs_link"), "{}", rules.driver);
+            assert!(
+                rules.max_tx_rate.is_none() || sourced("max_tx_rate"),
+                "{}",
+                rules.driver
+            );
+            assert!(
+                !rules.rate_needs_link || sourced("rate_needs_link"),
+                "{}",
+                rules.driver
+            );
             assert!(rules.dot1ad || sourced("dot1ad"), "{}", rules.driver);
             assert!(rules.min_tx_rate || sourced("min_tx_rate"), "{}", rules.driver);
             assert!(rules.link_state || sourced("link_state"), "{}", rules.driver);

@@ -20,7 +20,10 @@ pub struct Roots {
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { sys: "/sys".into(), dev: "/dev".into() }
+        Self {
+            sys: "/sys".into(),
+            dev: "/dev".into(),
+        }
     }
 }
 
@@ -37,16 +40,26 @@ impl Roots {
         let mut names: Vec<(PathBuf, String)> = Vec::new();
         for bus in BUSES {
             let devices = self.sys.join("bus").join(bus).join("devices");
-            names.extend(children(&devices).into_iter().map(|name| (devices.join(&name), name)));
+            names.extend(
+                children(&devices)
+                    .into_iter()
+                    .map(|name| (devices.join(&name), name)),
+            );
         }
         names.sort_by(|one, other| one.1.cmp(&other.1));
-        names.into_iter().filter(|(path, _)| is_network_pf(path)).map(|(path, name)| self.pf(&path, name)).collect()
+        names
+            .into_iter()
+            .filter(|(path, _)| is_network_pf(path))
+            .map(|(path, name)| self.pf(&path, name))
+            .collect()
     }
 
     /// The PF whose device has that name, if it is there.
     pub fn pf_named(&self, device: &str) -> Option<Pf> {
         let path = self.device(device)?;
-        path.join("sriov_numvfs").exists().then(|| self.pf(&path, device.to_owned()))
+        path.join("sriov_numvfs")
+            .exists()
+            .then(|| self.pf(&path, device.to_owned()))
     }
 
     /// The directory of a device on any bus that can have VFs.
@@ -62,10 +75,12 @@ impl Roots {
         let interface = children(&path.join("net")).into_iter().next();
         let net = interface.as_ref().map(|name| path.join("net").join(name));
         let net_text = |file: &str| net.as_ref().and_then(|net| text(&net.join(file)));
-        let flags = net_text("flags").and_then(|flags| u32::from_str_radix(flags.trim_start_matches("0x"), 16).ok());
+        let flags =
+            net_text("flags").and_then(|flags| u32::from_str_radix(flags.trim_start_matches("0x"), 16).ok());
         let mut pf = Pf {
             mac: net_text("address").and_then(|address| address.parse().ok()),
-            driver: link_name(&path.join("driver")).or_else(|| path.join("new_port").exists().then(|| "netdevsim".to_owned())),
+            driver: link_name(&path.join("driver"))
+                .or_else(|| path.join("new_port").exists().then(|| "netdevsim".to_owned())),
             numa_node: number(&path.join("numa_node")),
             vfs_max: number(&path.join("sriov_totalvfs")),
             autoprobe: number::<u8>(&path.join("sriov_drivers_autoprobe")).map(|value| value != 0),
@@ -82,11 +97,17 @@ impl Roots {
 
     fn read_vfs(&self, path: &Path, pf: &mut Pf) {
         let index = |name: String| name.strip_prefix("virtfn")?.parse::<u16>().ok();
-        let mut indices: Vec<u16> = children(path).into_iter().filter_map(index).filter(|index| *index < VFS_MAX).collect();
+        let mut indices: Vec<u16> = children(path)
+            .into_iter()
+            .filter_map(index)
+            .filter(|index| *index < VFS_MAX)
+            .collect();
         indices.sort_unstable();
         for (place, index) in indices.iter().enumerate() {
             if place != usize::from(*index) {
-                pf.faults.push(format!("VF {place} has no virtfn{place} link: VFs are being made or removed"));
+                pf.faults.push(format!(
+                    "VF {place} has no virtfn{place} link: VFs are being made or removed"
+                ));
                 break;
             }
         }
@@ -94,11 +115,16 @@ impl Roots {
             let link = path.join(format!("virtfn{index}"));
             let address = link_name(&link).filter(|_| link.join(".").exists());
             if address.is_none() {
-                pf.faults.push(format!("virtfn{index} leads nowhere: the VF is being removed"));
+                pf.faults
+                    .push(format!("virtfn{index} leads nowhere: the VF is being removed"));
             }
-            let vf = Vf { index, ..self.vf(address) };
+            let vf = Vf {
+                index,
+                ..self.vf(address)
+            };
             if vf.address.is_some() && link_name(&link.join("physfn")).as_ref() != Some(&pf.device) {
-                pf.faults.push(format!("VF {index} does not name {} as its PF", pf.device));
+                pf.faults
+                    .push(format!("VF {index} does not name {} as its PF", pf.device));
             }
             pf.vfs.push(vf);
         }
@@ -106,13 +132,17 @@ impl Roots {
 
     fn vf(&self, address: Option<String>) -> Vf {
         let Some(path) = address.as_deref().and_then(|address| self.device(address)) else {
-            return Vf { address, ..Vf::default() };
+            return Vf {
+                address,
+                ..Vf::default()
+            };
         };
         let driver = link_name(&path.join("driver"));
         let iommu_group = link_name(&path.join("iommu_group")).and_then(|group| group.parse().ok());
         let passed_on = driver.as_deref() == Some("vfio-pci");
         Vf {
-            driver_override: text(&path.join("driver_override")).filter(|only| only != "(null)" && !only.is_empty()),
+            driver_override: text(&path.join("driver_override"))
+                .filter(|only| only != "(null)" && !only.is_empty()),
             interface: children(&path.join("net")).into_iter().next(),
             held: passed_on && iommu_group.is_some_and(|group| self.is_held(group)),
             iommu_group,
@@ -139,7 +169,9 @@ fn is_network_pf(path: &Path) -> bool {
 /// Names in a directory, sorted; none if there is no such directory.
 fn children(path: &Path) -> Vec<String> {
     let names = fs::read_dir(path).into_iter().flatten().flatten();
-    let mut names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = names
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.sort();
     names
 }
@@ -152,7 +184,11 @@ fn link_name(path: &Path) -> Option<String> {
 /// An attribute without the ends of its line; `None` if it cannot be read.
 fn text(path: &Path) -> Option<String> {
     let mut text = String::new();
-    fs::File::open(path).ok()?.take(ATTRIBUTE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    fs::File::open(path)
+        .ok()?
+        .take(ATTRIBUTE_BYTES_MAX)
+        .read_to_string(&mut text)
+        .ok()?;
     Some(text.trim().to_owned())
 }
 

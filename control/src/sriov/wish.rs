@@ -7,20 +7,36 @@ use weir_configs::{Config, Device, PfName, Sriov, VfDriver, VfMac, VfSettings, V
 /// What `pf` should be, or `None` when the configuration does not speak of it.
 pub fn of_pf(config: &Config, allocations: &Allocations, pf: &Pf) -> Option<PfWish> {
     let sriov = config.sriov.iter().find(|sriov| pf.is(&sriov.pf))?;
-    let vfs: Vec<_> = (0..sriov.vfs).map(|index| of_vf(config, allocations, sriov, pf, index)).collect();
+    let vfs: Vec<_> = (0..sriov.vfs)
+        .map(|index| of_vf(config, allocations, sriov, pf, index))
+        .collect();
     // With the kernel's own binding off, a VF gets no driver that nobody wished.
     let managed = vfs.iter().any(|vf| vf.driver.is_some());
-    Some(PfWish { vfs, autoprobe: managed.then_some(false) })
+    Some(PfWish {
+        vfs,
+        autoprobe: managed.then_some(false),
+    })
 }
 
 /// Names in the configuration that no PF here has.
 pub fn absent<'a>(config: &'a Config, pfs: &[Pf]) -> Vec<&'a PfName> {
-    config.sriov.iter().map(|sriov| &sriov.pf).filter(|name| !pfs.iter().any(|pf| pf.is(name))).collect()
+    config
+        .sriov
+        .iter()
+        .map(|sriov| &sriov.pf)
+        .filter(|name| !pfs.iter().any(|pf| pf.is(name)))
+        .collect()
 }
 
 fn of_vf(config: &Config, allocations: &Allocations, sriov: &Sriov, pf: &Pf, index: u16) -> VfWish {
     let (settings, guest) = sriov.vf(index);
-    let port = config.ports.iter().find(|port| port.device == Device::Vf { pf: sriov.pf.clone(), vf: index });
+    let port = config.ports.iter().find(|port| {
+        port.device
+            == Device::Vf {
+                pf: sriov.pf.clone(),
+                vf: index,
+            }
+    });
     let mut wish = VfWish {
         settings: of_settings(settings, pf, index),
         driver: of_driver(settings.driver),
@@ -60,10 +76,18 @@ fn of_settings(settings: &VfSettings, pf: &Pf, index: u16) -> Settings {
             VfMac::Fixed(mac) => Some(mac),
         },
         vlan: settings.vlan.map(|vlan| {
-            (vlan, settings.qos.unwrap_or(0), settings.vlan_protocol.unwrap_or(VlanProtocol::Dot1Q))
+            (
+                vlan,
+                settings.qos.unwrap_or(0),
+                settings.vlan_protocol.unwrap_or(VlanProtocol::Dot1Q),
+            )
         }),
-        rate_mbps: (settings.max_tx_rate_mbps.is_some() || settings.min_tx_rate_mbps.is_some())
-            .then(|| (settings.min_tx_rate_mbps.unwrap_or(0), settings.max_tx_rate_mbps.unwrap_or(0))),
+        rate_mbps: (settings.max_tx_rate_mbps.is_some() || settings.min_tx_rate_mbps.is_some()).then(|| {
+            (
+                settings.min_tx_rate_mbps.unwrap_or(0),
+                settings.max_tx_rate_mbps.unwrap_or(0),
+            )
+        }),
         spoofchk: settings.spoofchk,
         trust: settings.trust,
         link: settings.link,

@@ -5,13 +5,31 @@ use crate::sriov::model::{Vf, VfWish};
 
 /// A PF with `count` VFs on a NUMA node, all free.
 fn pf(device: &str, count: u16, numa_node: u16) -> (Pf, PfWish) {
-    let vf = |index| Vf { index, address: Some(format!("{}:10.{index}", &device[..7])), ..Vf::default() };
-    let pf = Pf { device: device.into(), numa_node: Some(numa_node), vfs: (0..count).map(vf).collect(), ..Pf::default() };
-    (pf, PfWish { vfs: vec![VfWish::default(); count.into()], autoprobe: None })
+    let vf = |index| Vf {
+        index,
+        address: Some(format!("{}:10.{index}", &device[..7])),
+        ..Vf::default()
+    };
+    let pf = Pf {
+        device: device.into(),
+        numa_node: Some(numa_node),
+        vfs: (0..count).map(vf).collect(),
+        ..Pf::default()
+    };
+    (
+        pf,
+        PfWish {
+            vfs: vec![VfWish::default(); count.into()],
+            autoprobe: None,
+        },
+    )
 }
 
 fn ask(guest: &str) -> Ask {
-    Ask { guest: guest.into(), ..Ask::default() }
+    Ask {
+        guest: guest.into(),
+        ..Ask::default()
+    }
 }
 
 fn give(allocations: &mut Allocations, pf: &Pf, vf: u16, guest: &str) {
@@ -31,13 +49,35 @@ fn what_is_kept_then_the_node_then_the_emptier_pf() {
     near_wish.vfs[1].owner = Owner::Guest("web1".into());
     let managed = [(&near, &near_wish), (&far, &far_wish)];
     let mut allocations = Allocations::default();
-    let chosen = |allocations: &Allocations, ask: Ask| allocations.choose(&managed, &ask).map(|(pf, vf)| (pf.device.clone(), vf));
-    assert_eq!(chosen(&allocations, ask("web1")), Ok(("0000:41:00.0".into(), 1)), "kept for it");
-    assert_eq!(chosen(&allocations, ask("web2")), Ok(("0000:81:00.0".into(), 0)), "most free");
-    let on_node = Ask { numa_node: Some(0), ..ask("web2") };
-    assert_eq!(chosen(&allocations, on_node.clone()), Ok(("0000:41:00.0".into(), 0)));
+    let chosen = |allocations: &Allocations, ask: Ask| {
+        allocations
+            .choose(&managed, &ask)
+            .map(|(pf, vf)| (pf.device.clone(), vf))
+    };
+    assert_eq!(
+        chosen(&allocations, ask("web1")),
+        Ok(("0000:41:00.0".into(), 1)),
+        "kept for it"
+    );
+    assert_eq!(
+        chosen(&allocations, ask("web2")),
+        Ok(("0000:81:00.0".into(), 0)),
+        "most free"
+    );
+    let on_node = Ask {
+        numa_node: Some(0),
+        ..ask("web2")
+    };
+    assert_eq!(
+        chosen(&allocations, on_node.clone()),
+        Ok(("0000:41:00.0".into(), 0))
+    );
     give(&mut allocations, &near, 0, "web2");
-    assert_eq!(chosen(&allocations, on_node), Ok(("0000:81:00.0".into(), 0)), "the node is preferred, not demanded");
+    assert_eq!(
+        chosen(&allocations, on_node),
+        Ok(("0000:81:00.0".into(), 0)),
+        "the node is preferred, not demanded"
+    );
 }
 
 #[test]
@@ -48,8 +88,17 @@ fn exhaustion_names_who_has_them() {
     pf.vfs[2].held = true;
     let mut allocations = Allocations::default();
     give(&mut allocations, &pf, 3, "web1");
-    let message = allocations.choose(&[(&pf, &wish)], &ask("web2")).unwrap_err().to_string();
-    for part in ["VF 0 port lan", "VF 1 guest db", "VF 2 a process that has it open", "VF 3 guest web1", "raise `vfs`"] {
+    let message = allocations
+        .choose(&[(&pf, &wish)], &ask("web2"))
+        .unwrap_err()
+        .to_string();
+    for part in [
+        "VF 0 port lan",
+        "VF 1 guest db",
+        "VF 2 a process that has it open",
+        "VF 3 guest web1",
+        "raise `vfs`",
+    ] {
         assert!(message.contains(part), "{part} in {message}");
     }
 }
@@ -59,12 +108,29 @@ fn one_that_is_named_is_given_or_its_owner_named() {
     let (pf, wish) = pf("0000:41:00.0", 2, 0);
     let mut allocations = Allocations::default();
     give(&mut allocations, &pf, 0, "web1");
-    let named = |vf| Ask { vf: Some(vf), ..ask("web2") };
-    assert_eq!(allocations.choose(&[(&pf, &wish)], &named(1)).map(|(_, vf)| vf), Ok(1));
-    assert!(matches!(allocations.choose(&[(&pf, &wish)], &named(0)), Err(NoVf::Taken { owner, .. }) if owner == "guest web1"));
-    assert!(matches!(allocations.choose(&[(&pf, &wish)], &named(2)), Err(NoVf::NoSuch { .. })));
-    let elsewhere = Ask { pf: Some("enp1s0".into()), ..ask("web2") };
-    assert!(matches!(allocations.choose(&[(&pf, &wish)], &elsewhere), Err(NoVf::NoSuch { .. })));
+    let named = |vf| Ask {
+        vf: Some(vf),
+        ..ask("web2")
+    };
+    assert_eq!(
+        allocations.choose(&[(&pf, &wish)], &named(1)).map(|(_, vf)| vf),
+        Ok(1)
+    );
+    assert!(
+        matches!(allocations.choose(&[(&pf, &wish)], &named(0)), Err(NoVf::Taken { owner, .. }) if owner == "guest web1")
+    );
+    assert!(matches!(
+        allocations.choose(&[(&pf, &wish)], &named(2)),
+        Err(NoVf::NoSuch { .. })
+    ));
+    let elsewhere = Ask {
+        pf: Some("enp1s0".into()),
+        ..ask("web2")
+    };
+    assert!(matches!(
+        allocations.choose(&[(&pf, &wish)], &elsewhere),
+        Err(NoVf::NoSuch { .. })
+    ));
 }
 
 #[test]
@@ -76,7 +142,10 @@ fn a_guest_takes_32_at_most() {
         assert_eq!(chosen, vf, "each is given once");
         give(&mut allocations, &pf, chosen, "big");
     }
-    assert!(matches!(allocations.choose(&[(&pf, &wish)], &ask("big")), Err(NoVf::GuestFull { .. })));
+    assert!(matches!(
+        allocations.choose(&[(&pf, &wish)], &ask("big")),
+        Err(NoVf::GuestFull { .. })
+    ));
     assert!(allocations.choose(&[(&pf, &wish)], &ask("other")).is_ok());
 }
 
@@ -90,5 +159,8 @@ fn the_book_survives_a_restart() {
     allocations.save(&path).unwrap();
     assert_eq!(Allocations::load(&path).unwrap(), allocations);
     fs::write(&path, "{").unwrap();
-    assert!(Allocations::load(&path).is_err(), "a broken book is not an empty one");
+    assert!(
+        Allocations::load(&path).is_err(),
+        "a broken book is not an empty one"
+    );
 }

@@ -26,7 +26,11 @@ pub enum GuestError {
 }
 
 /// Plugs the VF of an allocation into its guest.
-pub fn plug(runner: &mut impl Runner, allocation: &Allocation, settings: &Settings) -> Result<(), GuestError> {
+pub fn plug(
+    runner: &mut impl Runner,
+    allocation: &Allocation,
+    settings: &Settings,
+) -> Result<(), GuestError> {
     match &allocation.through {
         Through::Libvirt => {
             let device = xml::interface(&allocation.address, settings);
@@ -34,13 +38,19 @@ pub fn plug(runner: &mut impl Runner, allocation: &Allocation, settings: &Settin
         }
         Through::Qmp(socket) => {
             let monitor = Monitor::connect(socket);
-            monitor.and_then(|mut monitor| monitor.plug(&allocation.address)).map_err(|error| named(socket, error))
+            monitor
+                .and_then(|mut monitor| monitor.plug(&allocation.address))
+                .map_err(|error| named(socket, error))
         }
     }
 }
 
 /// Takes the VF of an allocation out of its guest. A guest that is not running has let go of it already.
-pub fn unplug(runner: &mut impl Runner, allocation: &Allocation, settings: &Settings) -> Result<(), GuestError> {
+pub fn unplug(
+    runner: &mut impl Runner,
+    allocation: &Allocation,
+    settings: &Settings,
+) -> Result<(), GuestError> {
     match &allocation.through {
         Through::Libvirt => {
             let device = xml::interface(&allocation.address, settings);
@@ -57,5 +67,8 @@ pub fn unplug(runner: &mut impl Runner, allocation: &Allocation, settings: &Sett
 }
 
 fn named(socket: &std::path::Path, error: QmpError) -> GuestError {
-    GuestError::Qmp { socket: socket.display().to_string(), error }
+    GuestError::Qmp {
+        socket: socket.display().to_string(),
+        error,
+    }
 }

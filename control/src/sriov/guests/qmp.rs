@@ -34,7 +34,9 @@ pub enum QmpError {
         message: String,
     },
     /// The guest keeps the device.
-    #[error("the guest did not let {device} go within {seconds} s; is it booted, and has it hot-plug (acpiphp or pciehp)?")]
+    #[error(
+        "the guest did not let {device} go within {seconds} s; is it booted, and has it hot-plug (acpiphp or pciehp)?"
+    )]
     Kept {
         /// The device.
         device: String,
@@ -65,8 +67,14 @@ impl Monitor {
     /// The same with another deadline.
     pub fn connect_within(socket: &Path, deadline: Duration) -> Result<Self, QmpError> {
         let stream = UnixStream::connect(socket).map_err(QmpError::NotRunning)?;
-        stream.set_write_timeout(Some(deadline)).map_err(QmpError::Broken)?;
-        let mut monitor = Self { stream: BufReader::new(stream), deadline, events: Vec::new() };
+        stream
+            .set_write_timeout(Some(deadline))
+            .map_err(QmpError::Broken)?;
+        let mut monitor = Self {
+            stream: BufReader::new(stream),
+            deadline,
+            events: Vec::new(),
+        };
         let greeting = monitor.line(Instant::now() + deadline)?;
         if greeting.get("QMP").is_none() {
             return Err(QmpError::NotQmp(format!("the greeting is {greeting}")));
@@ -77,9 +85,19 @@ impl Monitor {
 
     /// Plugs in the VF at `address`. When it is there already, that is well.
     pub fn plug(&mut self, address: &str) -> Result<(), QmpError> {
-        let id = device_id(address);
-        match self.command("device_add", &json!({"driver": "vfio-pci", "id": id, "host": address})) {
+        let device = json!({"driver": "vfio-pci", "id": device_id(address), "host": address});
+        match self.command("device_add", &device) {
             Err(QmpError::Refused { message, .. }) if message.contains("Duplicate") => Ok(()),
+            // A q35 machine takes a device at run time only behind one of its root ports.
+            Err(QmpError::Refused { command, message }) if message.contains("does not support hotplug") => {
+                let buses = self.command("query-pci", &Value::Null)?;
+                let Some(port) = empty_port(&buses) else {
+                    return Err(QmpError::Refused { command, message });
+                };
+                let mut device = device;
+                device["bus"] = port.into();
+                self.command("device_add", &device).map(drop)
+            }
             other => other.map(drop),
         }
     }
@@ -90,11 +108,13 @@ impl Monitor {
         match self.command("device_del", &json!({"id": id})) {
             Err(QmpError::Refused { message, .. }) if message.contains("not found") => return Ok(()),
             // The guest was asked before and has not answered yet.
-            Err(QmpError::Refused { message, .. }) if message.contains("already in the process of unplug") => {}
+            Err(QmpError::Refused { message, .. })
+                if message.contains("already in the process of unplug") => {}
             other => drop(other?),
         }
         let until = Instant::now() + self.deadline;
-        let gone = |event: &Value| event["event"] == "DEVICE_DELETED" && event["data"]["device"] == id.as_str();
+        let gone =
+            |event: &Value| event["event"] == "DEVICE_DELETED" && event["data"]["device"] == id.as_str();
         loop {
             if self.events.iter().any(gone) {
                 return Ok(());
@@ -102,7 +122,10 @@ impl Monitor {
             match self.line(until) {
                 Ok(message) => self.events.push(message),
                 Err(QmpError::Broken(error)) if is_timeout(&error) => {
-                    return Err(QmpError::Kept { device: id, seconds: self.deadline.as_secs() });
+                    return Err(QmpError::Kept {
+                        device: id,
+                        seconds: self.deadline.as_secs(),
+                    });
                 }
                 Err(error) => return Err(error),
             }
@@ -115,7 +138,10 @@ impl Monitor {
         if !arguments.is_null() {
             command["arguments"] = arguments.clone();
         }
-        self.stream.get_mut().write_all(format!("{command}\r\n").as_bytes()).map_err(QmpError::Broken)?;
+        self.stream
+            .get_mut()
+            .write_all(format!("{command}\r\n").as_bytes())
+            .map_err(QmpError::Broken)?;
         let until = Instant::now() + self.deadline;
         loop {
             let mut message = self.line(until)?;
@@ -124,7 +150,10 @@ impl Monitor {
             }
             if let Some(error) = message.get("error") {
                 let message = error["desc"].as_str().unwrap_or("no reason given").to_owned();
-                return Err(QmpError::Refused { command: name.to_owned(), message });
+                return Err(QmpError::Refused {
+                    command: name.to_owned(),
+                    message,
+                });
             }
             self.events.push(message);
         }
@@ -134,14 +163,37 @@ impl Monitor {
         let left = until.saturating_duration_since(Instant::now());
         // Zero would mean to wait for ever.
         let left = left.max(Duration::from_millis(1));
-        self.stream.get_ref().set_read_timeout(Some(left)).map_err(QmpError::Broken)?;
+        self.stream
+            .get_ref()
+            .set_read_timeout(Some(left))
+            .map_err(QmpError::Broken)?;
         let mut line = String::new();
-        let length = (&mut self.stream).take(LINE_BYTES_MAX).read_line(&mut line).map_err(QmpError::Broken)?;
+        let length = (&mut self.stream)
+            .take(LINE_BYTES_MAX)
+            .read_line(&mut line)
+            .map_err(QmpError::Broken)?;
         if length == 0 {
             return Err(QmpError::Broken(io::ErrorKind::UnexpectedEof.into()));
         }
         serde_json::from_str(&line).map_err(|error| QmpError::NotQmp(error.to_string()))
     }
+}
+
+/// The first named bridge with nothing behind it, in the answer of `query-pci`.
+fn empty_port(buses: &Value) -> Option<&str> {
+    let devices = buses
+        .as_array()?
+        .iter()
+        .filter_map(|bus| bus["devices"].as_array())
+        .flatten();
+    let empty = |device: &&Value| {
+        let behind = device["pci_bridge"]["devices"].as_array();
+        device.get("pci_bridge").is_some() && behind.is_none_or(Vec::is_empty)
+    };
+    devices
+        .filter(empty)
+        .filter_map(|device| device["qdev_id"].as_str())
+        .find(|name| !name.is_empty())
 }
 
 fn is_timeout(error: &io::Error) -> bool {

@@ -51,11 +51,18 @@ impl Runner for Commands {
         let shown = command.join(" ");
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => VirshError::Missing(command[0].to_owned()),
-            _ => VirshError::Refused { command: shown.clone(), message: error.to_string() },
+            _ => VirshError::Refused {
+                command: shown.clone(),
+                message: error.to_string(),
+            },
         };
         let mut child = Command::new(command[0])
             .args(&command[1..])
-            .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdin(if input.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -75,17 +82,29 @@ impl Runner for Commands {
                 // It may have ended in between; then there is nothing to kill.
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(VirshError::TimedOut { command: shown, seconds: self.deadline.as_secs() });
+                return Err(VirshError::TimedOut {
+                    command: shown,
+                    seconds: self.deadline.as_secs(),
+                });
             }
             std::thread::sleep(Duration::from_millis(20));
         };
-        let said = |reader: Option<std::thread::JoinHandle<String>>| reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+        let said = |reader: Option<std::thread::JoinHandle<String>>| {
+            reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+        };
         let (output, errors) = (said(output), said(errors));
         if status.success() {
             return Ok(output);
         }
-        let message = if errors.trim().is_empty() { status.to_string() } else { errors.trim().to_owned() };
-        Err(VirshError::Refused { command: shown, message })
+        let message = if errors.trim().is_empty() {
+            status.to_string()
+        } else {
+            errors.trim().to_owned()
+        };
+        Err(VirshError::Refused {
+            command: shown,
+            message,
+        })
     }
 }
 
@@ -101,7 +120,9 @@ fn reader(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Strin
 /// Whether `virsh` can be called here.
 pub fn is_installed() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|directory| directory.join("virsh")).any(|file: PathBuf| fs::metadata(file).is_ok())
+    std::env::split_paths(&path)
+        .map(|directory| directory.join("virsh"))
+        .any(|file: PathBuf| fs::metadata(file).is_ok())
 }
 
 fn virsh<'a>(connection: Option<&'a str>, rest: &[&'a str]) -> Vec<&'a str> {
@@ -114,26 +135,59 @@ fn virsh<'a>(connection: Option<&'a str>, rest: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Plugs a device into a guest, now if it runs and in any case for its next start.
-pub fn attach(runner: &mut impl Runner, connection: Option<&str>, guest: &str, device: &str) -> Result<(), VirshError> {
-    runner.run(&virsh(connection, &["attach-device", guest, "/dev/stdin", "--persistent"]), Some(device)).map(drop)
+pub fn attach(
+    runner: &mut impl Runner,
+    connection: Option<&str>,
+    guest: &str,
+    device: &str,
+) -> Result<(), VirshError> {
+    runner
+        .run(
+            &virsh(
+                connection,
+                &["attach-device", guest, "/dev/stdin", "--persistent"],
+            ),
+            Some(device),
+        )
+        .map(drop)
 }
 
 /// Takes a device out of a guest. One that is not there any more is no failure.
-pub fn detach(runner: &mut impl Runner, connection: Option<&str>, guest: &str, device: &str) -> Result<(), VirshError> {
-    match runner.run(&virsh(connection, &["detach-device", guest, "/dev/stdin", "--persistent"]), Some(device)) {
+pub fn detach(
+    runner: &mut impl Runner,
+    connection: Option<&str>,
+    guest: &str,
+    device: &str,
+) -> Result<(), VirshError> {
+    match runner.run(
+        &virsh(
+            connection,
+            &["detach-device", guest, "/dev/stdin", "--persistent"],
+        ),
+        Some(device),
+    ) {
         Err(VirshError::Refused { message, .. }) if message.contains("not found") => Ok(()),
         other => other.map(drop),
     }
 }
 
 /// Moves a running guest to another host. It has no VF now.
-pub fn migrate(runner: &mut impl Runner, connection: Option<&str>, guest: &str, to: &str) -> Result<(), VirshError> {
+pub fn migrate(
+    runner: &mut impl Runner,
+    connection: Option<&str>,
+    guest: &str,
+    to: &str,
+) -> Result<(), VirshError> {
     let command = ["migrate", guest, to, "--live", "--persistent", "--undefinesource"];
     runner.run(&virsh(connection, &command), None).map(drop)
 }
 
 /// Whether a guest runs there.
-pub fn is_running(runner: &mut impl Runner, connection: Option<&str>, guest: &str) -> Result<bool, VirshError> {
+pub fn is_running(
+    runner: &mut impl Runner,
+    connection: Option<&str>,
+    guest: &str,
+) -> Result<bool, VirshError> {
     match runner.run(&virsh(connection, &["domstate", guest]), None) {
         Ok(state) => Ok(state.trim() == "running"),
         Err(VirshError::Refused { message, .. }) if message.contains("failed to get domain") => Ok(false),

@@ -26,9 +26,11 @@ pub fn interface(address: &str, settings: &Settings) -> String {
 /// `<hostdev mode='subsystem' type='pci'>`: a PCI device like any other; nothing is set.
 pub fn hostdev(address: &str) -> String {
     document(|xml| {
-        xml.element("hostdev", &[("mode", "subsystem"), ("type", "pci"), ("managed", "yes")], |xml| {
-            xml.element("source", &[], |xml| xml.pci_address(address))
-        })
+        xml.element(
+            "hostdev",
+            &[("mode", "subsystem"), ("type", "pci"), ("managed", "yes")],
+            |xml| xml.element("source", &[], |xml| xml.pci_address(address)),
+        )
     })
 }
 
@@ -37,7 +39,9 @@ pub fn network(name: &str, pf_interface: &str) -> String {
     document(|xml| {
         xml.element("network", &[], |xml| {
             xml.text("name", name)?;
-            xml.element("forward", &[("mode", "hostdev"), ("managed", "yes")], |xml| xml.empty("pf", &[("dev", pf_interface)]))
+            xml.element("forward", &[("mode", "hostdev"), ("managed", "yes")], |xml| {
+                xml.empty("pf", &[("dev", pf_interface)])
+            })
         })
     })
 }
@@ -59,13 +63,17 @@ impl Xml {
         attributes: &[(&str, &str)],
         inside: impl FnOnce(&mut Self) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.0.write_event(Event::Start(BytesStart::new(name).with_attributes(attributes.iter().copied())))?;
+        self.0.write_event(Event::Start(
+            BytesStart::new(name).with_attributes(attributes.iter().copied()),
+        ))?;
         inside(self)?;
         self.0.write_event(Event::End(BytesEnd::new(name)))
     }
 
     fn empty(&mut self, name: &str, attributes: &[(&str, &str)]) -> io::Result<()> {
-        self.0.write_event(Event::Empty(BytesStart::new(name).with_attributes(attributes.iter().copied())))
+        self.0.write_event(Event::Empty(
+            BytesStart::new(name).with_attributes(attributes.iter().copied()),
+        ))
     }
 
     fn text(&mut self, name: &str, text: &str) -> io::Result<()> {
@@ -76,11 +84,23 @@ impl Xml {
 
     /// `<address type='pci' domain=… bus=… slot=… function=…/>` of `dddd:bb:ss.f`.
     fn pci_address(&mut self, address: &str) -> io::Result<()> {
-        let parts: Vec<String> = address.split([':', '.']).map(|part| format!("0x{part}")).collect();
+        let parts: Vec<String> = address
+            .split([':', '.'])
+            .map(|part| format!("0x{part}"))
+            .collect();
         let [domain, bus, slot, function] = &parts[..] else {
             return Err(io::Error::other(format!("{address} is no PCI address")));
         };
-        self.empty("address", &[("type", "pci"), ("domain", domain), ("bus", bus), ("slot", slot), ("function", function)])
+        self.empty(
+            "address",
+            &[
+                ("type", "pci"),
+                ("domain", domain),
+                ("bus", bus),
+                ("slot", slot),
+                ("function", function),
+            ],
+        )
     }
 }
 
@@ -132,7 +152,10 @@ mod tests {
 
     #[test]
     fn a_mac_that_was_never_set_is_left_out() {
-        let settings = Settings { mac: Some(MacAddress([0; 6])), ..Settings::default() };
+        let settings = Settings {
+            mac: Some(MacAddress([0; 6])),
+            ..Settings::default()
+        };
         assert!(!interface("0000:41:10.2", &settings).contains("mac"));
     }
 }

@@ -11,27 +11,45 @@ const GOLDEN: &[(&str, Setting, &str)] = &[
     ),
     (
         "vlan 100 qos 3",
-        Setting::Vlan { id: 100, qos: 3, protocol: VlanProtocol::Dot1Q },
+        Setting::Vlan {
+            id: 100,
+            qos: 3,
+            protocol: VlanProtocol::Dot1Q,
+        },
         "3800000010000500b82a006b0000000000000000030000000000000000000000180016001400010010000200030000006400000003000000",
     ),
     (
         "vlan 100 qos 3 proto 802.1ad",
-        Setting::Vlan { id: 100, qos: 3, protocol: VlanProtocol::Dot1Ad },
+        Setting::Vlan {
+            id: 100,
+            qos: 3,
+            protocol: VlanProtocol::Dot1Ad,
+        },
         "4000000010000500b82a006b0000000000000000030000000000000000000000200016001c00010018000c001400010003000000640000000300000088a80000",
     ),
     (
         "vlan 0",
-        Setting::Vlan { id: 0, qos: 0, protocol: VlanProtocol::Dot1Q },
+        Setting::Vlan {
+            id: 0,
+            qos: 0,
+            protocol: VlanProtocol::Dot1Q,
+        },
         "3800000010000500b92a006b0000000000000000030000000000000000000000180016001400010010000200030000000000000000000000",
     ),
     (
         "max_tx_rate 200",
-        Setting::Rate { min_mbps: 0, max_mbps: 200 },
+        Setting::Rate {
+            min_mbps: 0,
+            max_mbps: 200,
+        },
         "3800000010000500ba2a006b00000000000000000300000000000000000000001800160014000100100006000300000000000000c8000000",
     ),
     (
         "min_tx_rate 50 max_tx_rate 200",
-        Setting::Rate { min_mbps: 50, max_mbps: 200 },
+        Setting::Rate {
+            min_mbps: 50,
+            max_mbps: 200,
+        },
         "3800000010000500b92a006b00000000000000000300000000000000000000001800160014000100100006000300000032000000c8000000",
     ),
     (
@@ -52,7 +70,10 @@ const GOLDEN: &[(&str, Setting, &str)] = &[
 ];
 
 fn bytes_of(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 #[test]
@@ -60,7 +81,11 @@ fn messages_are_those_of_iproute2() {
     for (words, setting, hex) in GOLDEN {
         let wanted = bytes_of(hex);
         let sequence = u32::from_ne_bytes(*wanted[8..].first_chunk().unwrap());
-        assert_eq!(set_vf_message(3, 3, *setting, sequence), wanted, "ip link set dev gold0 vf 3 {words}");
+        assert_eq!(
+            set_vf_message(3, 3, *setting, sequence),
+            wanted,
+            "ip link set dev gold0 vf 3 {words}"
+        );
         assert_eq!(setting.to_string().replace(" (none)", ""), *words);
     }
 }

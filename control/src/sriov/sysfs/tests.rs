@@ -10,15 +10,25 @@ struct Tree {
 
 impl Tree {
     fn new() -> Self {
-        let tree = Self { directory: tempfile::tempdir().unwrap() };
-        for path in ["sys/bus/pci/devices", "sys/bus/pci/drivers", "sys/kernel/iommu_groups", "dev/vfio"] {
+        let tree = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        for path in [
+            "sys/bus/pci/devices",
+            "sys/bus/pci/drivers",
+            "sys/kernel/iommu_groups",
+            "dev/vfio",
+        ] {
             fs::create_dir_all(tree.directory.path().join(path)).unwrap();
         }
         tree
     }
 
     fn roots(&self) -> Roots {
-        Roots { sys: self.directory.path().join("sys"), dev: self.directory.path().join("dev") }
+        Roots {
+            sys: self.directory.path().join("sys"),
+            dev: self.directory.path().join("dev"),
+        }
     }
 
     fn device(&self, address: &str) -> PathBuf {
@@ -49,14 +59,22 @@ impl Tree {
         self.file(address, &format!("net/{interface}/address"), "90:e2:ba:00:00:01");
         self.file(address, &format!("net/{interface}/flags"), "0x1003");
         self.file(address, &format!("net/{interface}/carrier"), "1");
-        self.link(address, "driver", &format!("../../../../bus/pci/drivers/{driver}"));
+        self.link(
+            address,
+            "driver",
+            &format!("../../../../bus/pci/drivers/{driver}"),
+        );
     }
 
     fn vf(&self, pf: &str, index: u16, address: &str, group: u32) {
         self.file(address, "class", "0x020000");
         self.file(address, "driver_override", "(null)");
         self.link(address, "physfn", &format!("../{pf}"));
-        self.link(address, "iommu_group", &format!("../../../../kernel/iommu_groups/{group}"));
+        self.link(
+            address,
+            "iommu_group",
+            &format!("../../../../kernel/iommu_groups/{group}"),
+        );
         self.link(pf, &format!("virtfn{index}"), &format!("../{address}"));
     }
 }
@@ -79,11 +97,20 @@ fn an_x520_with_all_its_vfs() {
     assert_eq!(pfs.len(), 1, "a VF is no PF");
     let pf = &pfs[0];
     assert_eq!(pf.faults, [""; 0]);
-    assert_eq!((pf.vfs_max, pf.numa_node, pf.up, pf.carrier, pf.autoprobe), (Some(63), Some(1), true, true, Some(true)));
-    assert_eq!((pf.driver.as_deref(), pf.interface.as_deref(), pf.vf_count()), (Some("ixgbe"), Some("enp65s0f0"), 63));
+    assert_eq!(
+        (pf.vfs_max, pf.numa_node, pf.up, pf.carrier, pf.autoprobe),
+        (Some(63), Some(1), true, true, Some(true))
+    );
+    assert_eq!(
+        (pf.driver.as_deref(), pf.interface.as_deref(), pf.vf_count()),
+        (Some("ixgbe"), Some("enp65s0f0"), 63)
+    );
     assert_eq!(pf.vfs[0].address.as_deref(), Some("0000:41:10.0"));
     assert_eq!(pf.vfs[62].address.as_deref(), Some("0000:41:1f.4"));
-    assert_eq!((pf.vfs[62].index, pf.vfs[62].iommu_group, pf.vfs[62].held), (62, Some(102), false));
+    assert_eq!(
+        (pf.vfs[62].index, pf.vfs[62].iommu_group, pf.vfs[62].held),
+        (62, Some(102), false)
+    );
     assert_eq!(pf.vfs[62].driver_override, None, "(null) is none");
 }
 
@@ -101,10 +128,17 @@ fn an_x710_and_an_igb_beside_devices_that_are_no_nics() {
     tree.file("0000:06:00.0", "class", "0x020000");
     let pfs = tree.roots().pfs();
     let names: Vec<_> = pfs.iter().map(|pf| pf.device.as_str()).collect();
-    assert_eq!(names, ["0000:01:00.0", "0000:81:00.1"], "an NVMe disk with SR-IOV and a NIC without are no PFs here");
+    assert_eq!(
+        names,
+        ["0000:01:00.0", "0000:81:00.1"],
+        "an NVMe disk with SR-IOV and a NIC without are no PFs here"
+    );
     assert_eq!((pfs[0].numa_node, pfs[0].vfs_max), (None, Some(7)));
     let vf = &pfs[1].vfs[0];
-    assert_eq!((vf.driver.as_deref(), vf.driver_override.as_deref()), (Some("vfio-pci"), Some("vfio-pci")));
+    assert_eq!(
+        (vf.driver.as_deref(), vf.driver_override.as_deref()),
+        (Some("vfio-pci"), Some("vfio-pci"))
+    );
 }
 
 #[test]
@@ -118,7 +152,11 @@ fn half_removed_trees_are_told_of_and_read_on() {
     assert_eq!(pf.vf_count(), 62);
     assert_eq!(pf.vfs[1].address, None);
     let faults = pf.faults.join("\n");
-    for part in ["virtfn1 leads nowhere", "VF 5 has no virtfn5", "VF 0 does not name"] {
+    for part in [
+        "virtfn1 leads nowhere",
+        "VF 5 has no virtfn5",
+        "VF 0 does not name",
+    ] {
         assert!(faults.contains(part), "{part} in {faults}");
     }
 }
@@ -127,7 +165,14 @@ fn half_removed_trees_are_told_of_and_read_on() {
 fn nothing_and_nonsense() {
     let tree = Tree::new();
     assert!(tree.roots().pfs().is_empty());
-    assert!(Roots { sys: "/nonexistent".into(), dev: "/nonexistent".into() }.pfs().is_empty());
+    assert!(
+        Roots {
+            sys: "/nonexistent".into(),
+            dev: "/nonexistent".into()
+        }
+        .pfs()
+        .is_empty()
+    );
     for name in ["0000:01:00.0", "..", "../../../etc", ""] {
         assert!(tree.roots().pf_named(name).is_none(), "{name}");
     }
@@ -135,5 +180,13 @@ fn nothing_and_nonsense() {
     tree.file("0000:01:00.0", "sriov_totalvfs", "lots");
     tree.file("0000:01:00.0", "virtfnX/class", "?");
     let pf = &tree.roots().pfs()[0];
-    assert_eq!((pf.vfs_max, pf.driver.as_ref(), pf.interface.as_ref(), pf.vf_count()), (None, None, None, 0));
+    assert_eq!(
+        (
+            pf.vfs_max,
+            pf.driver.as_ref(),
+            pf.interface.as_ref(),
+            pf.vf_count()
+        ),
+        (None, None, None, 0)
+    );
 }

@@ -4,11 +4,14 @@ use super::*;
 use std::os::unix::net::UnixListener;
 use std::thread::{self, JoinHandle};
 
-const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}}, "capabilities": ["oob"]}}"#;
+const GREETING: &str =
+    r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}}, "capabilities": ["oob"]}}"#;
 const VF: &str = "0000:41:10.2";
 
 /// What the script says first, then pairs: a part of the command it waits for, and what it answers.
-fn qemu(script: &'static [(&'static str, &'static [&'static str])]) -> (tempfile::TempDir, std::path::PathBuf, JoinHandle<()>) {
+fn qemu(
+    script: &'static [(&'static str, &'static [&'static str])],
+) -> (tempfile::TempDir, std::path::PathBuf, JoinHandle<()>) {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("qmp");
     let listener = UnixListener::bind(&socket).unwrap();
@@ -42,7 +45,10 @@ const OTHER: &str = r#"{"event": "DEVICE_DELETED", "data": {"device": "another",
 fn a_vf_is_plugged_and_unplugged_when_the_event_comes() {
     let (_directory, socket, played) = qemu(&[
         ("qmp_capabilities", &[OK]),
-        (r#""host":"0000:41:10.2""#, &[r#"{"event": "RTC_CHANGE", "data": {}}"#, OK]),
+        (
+            r#""host":"0000:41:10.2""#,
+            &[r#"{"event": "RTC_CHANGE", "data": {}}"#, OK],
+        ),
         ("device_del", &[OK, OTHER, DELETED]),
     ]);
     let mut monitor = monitor(&socket).unwrap();
@@ -60,11 +66,18 @@ fn an_event_before_the_answer_counts() {
 
 #[test]
 fn refusals_and_repetitions() {
-    const GONE: &str = r#"{"error": {"class": "DeviceNotFound", "desc": "Device 'weir-vf-0000-41-10-2' not found"}}"#;
-    const THERE: &str = r#"{"error": {"class": "GenericError", "desc": "Duplicate device ID 'weir-vf-0000-41-10-2'"}}"#;
-    const BUSY: &str = r#"{"error": {"class": "GenericError", "desc": "vfio 0000:41:10.2: group 6 is busy"}}"#;
-    let (_directory, socket, _played) =
-        qemu(&[("qmp_capabilities", &[OK]), ("device_del", &[GONE]), ("device_add", &[THERE]), ("device_add", &[BUSY])]);
+    const GONE: &str =
+        r#"{"error": {"class": "DeviceNotFound", "desc": "Device 'weir-vf-0000-41-10-2' not found"}}"#;
+    const THERE: &str =
+        r#"{"error": {"class": "GenericError", "desc": "Duplicate device ID 'weir-vf-0000-41-10-2'"}}"#;
+    const BUSY: &str =
+        r#"{"error": {"class": "GenericError", "desc": "vfio 0000:41:10.2: group 6 is busy"}}"#;
+    let (_directory, socket, _played) = qemu(&[
+        ("qmp_capabilities", &[OK]),
+        ("device_del", &[GONE]),
+        ("device_add", &[THERE]),
+        ("device_add", &[BUSY]),
+    ]);
     let mut monitor = monitor(&socket).unwrap();
     monitor.unplug(VF).unwrap();
     monitor.plug(VF).unwrap();
@@ -95,4 +108,18 @@ fn what_is_no_qmp_is_said() {
     let error = monitor(&socket).unwrap_err();
     assert!(matches!(error, QmpError::NotQmp(_)), "{error}");
     talker.join().unwrap();
+}
+
+#[test]
+fn on_a_q35_machine_the_first_empty_root_port_takes_it() {
+    const NO: &str =
+        r#"{"error": {"class": "GenericError", "desc": "Bus 'pcie.0' does not support hotplugging"}}"#;
+    const BUSES: &str = r#"{"return": [{"bus": 0, "devices": [{"slot": 0, "qdev_id": ""}, {"slot": 1, "qdev_id": "full", "pci_bridge": {"bus": {"number": 1}, "devices": [{"slot": 0, "qdev_id": "disk"}]}}, {"slot": 2, "qdev_id": "slot", "pci_bridge": {"bus": {"number": 2}}}]}]}"#;
+    let (_directory, socket, _played) = qemu(&[
+        ("qmp_capabilities", &[OK]),
+        ("device_add", &[NO]),
+        ("query-pci", &[BUSES]),
+        (r#""bus":"slot""#, &[OK]),
+    ]);
+    monitor(&socket).unwrap().plug(VF).unwrap();
 }
