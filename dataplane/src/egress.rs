@@ -39,6 +39,7 @@ pub enum Mode {
 }
 
 impl Mode {
+    #[cfg(test)]
     const ALL: [Self; 10] = [
         Self::Dr,
         Self::Ipip,
@@ -52,9 +53,20 @@ impl Mode {
         Self::Hop,
     ];
 
-    #[inline]
-    fn from_code(code: u8) -> Self {
-        Self::ALL.get(usize::from(code)).copied().unwrap_or(Self::Dr)
+    #[inline(always)]
+    const fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Ipip,
+            2 => Self::Gre,
+            3 => Self::GreChecksum,
+            4 => Self::Gue,
+            5 => Self::GueChecksum,
+            6 => Self::Vxlan,
+            7 => Self::Nat,
+            8 => Self::FullNat,
+            9 => Self::Hop,
+            _ => Self::Dr,
+        }
     }
 
     /// Whether packets are put into an outer header.
@@ -143,6 +155,29 @@ pub struct Target {
 #[repr(C, align(64))]
 struct Line([AtomicU64; 8]);
 
+/// A link without a tag, as its record's words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlainLink {
+    first: u64,
+    second: u64,
+}
+
+impl PlainLink {
+    /// Writes both MACs.
+    #[inline(always)]
+    pub(crate) fn write(self, head: &mut [u8; 12]) {
+        let macs = u128::from(self.first & 0xffff_ffff_ffff) | u128::from(self.second) << 48;
+        let [low @ .., _, _, _, _] = macs.to_le_bytes();
+        *head = low;
+    }
+
+    /// Out port.
+    #[inline(always)]
+    pub(crate) const fn port_id(self) -> PortId {
+        PortId((self.first >> 48) as u16 & 0xff)
+    }
+}
+
 // Word 0: destination MAC, out port, flags.
 const PRESENT: u8 = 1;
 const RESOLVED: u8 = 1 << 1;
@@ -217,10 +252,26 @@ impl EgressTable {
         }
     }
 
+    /// The first two words of a record, when packets can leave by it untagged at once.
+    #[inline(always)]
+    pub(crate) fn plain_link(&self, slot: u32) -> Option<PlainLink> {
+        let Line(words) = self.lines.get(slot as usize)?;
+        let (first, second) = (words[0].load(Relaxed), words[1].load(Relaxed));
+        let ready = (first >> 56) as u8 == PRESENT | RESOLVED | ROUTED && second >> 48 == 0;
+        ready.then_some(PlainLink { first, second })
+    }
+
     /// Mode of the slot.
     #[inline(always)]
     pub fn mode(&self, slot: u32) -> Mode {
         Mode::from_code(self.word(slot, 2) as u8 & MODE_BITS)
+    }
+
+    /// Mode and path MTU in one look.
+    #[inline(always)]
+    pub fn mode_and_mtu(&self, slot: u32) -> (Mode, u16) {
+        let word = self.word(slot, 2);
+        (Mode::from_code(word as u8 & MODE_BITS), (word >> 16) as u16)
     }
 
     /// Path MTU of the slot.
@@ -367,6 +418,23 @@ mod tests {
         table.set_target(2, &v6);
         assert_eq!((table.link(1), table.target(1)), (link, v4));
         assert_eq!((table.link(2), table.target(2)), (Link::default(), v6));
+        assert!(table.plain_link(1).is_none(), "tagged");
+        table.set_link(1, &Link { vlan: 0, ..link });
+        let (plain, mut head) = (table.plain_link(1).unwrap(), [0; 12]);
+        plain.write(&mut head);
+        assert_eq!(
+            (plain.port_id().0, &head[..6], &head[6..]),
+            (3, &link.dst_mac[..], &link.src_mac[..])
+        );
+        table.set_link(
+            1,
+            &Link {
+                resolved: false,
+                vlan: 0,
+                ..link
+            },
+        );
+        assert!(table.plain_link(1).is_none() && table.plain_link(99).is_none());
         for mode in Mode::ALL {
             table.set_target(
                 0,

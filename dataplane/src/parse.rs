@@ -115,38 +115,110 @@ fn chunk<const N: usize>(data: &[u8], at: usize) -> Result<&[u8; N], DropReason>
 /// The reason to count when the frame is malformed.
 #[inline]
 pub fn parse(data: &[u8], total_len: usize) -> Result<Meta, DropReason> {
-    // Untagged TCP or UDP over IPv4 without options: nearly every packet.
-    if let Some(head) = data.first_chunk::<54>() {
-        let plain = head[12] == 0x08 && head[13] == 0 && head[14] == 0x45;
-        let whole = (head[20] & 0x3f) | head[21] == 0;
-        let end = ETHERNET_LEN + usize::from(u16::from_be_bytes([head[16], head[17]]));
-        if plain && whole && end <= total_len {
-            let protocol = head[23];
-            let transport_len = end.wrapping_sub(34);
-            let tcp_len = usize::from(head[46] >> 4) * 4;
-            if protocol == IpProtocol::TCP.0 && end > 34 && tcp_len >= 20 && tcp_len <= transport_len {
-                return Ok(flow4(protocol, head[47], end));
-            }
-            let udp_len = usize::from(u16::from_be_bytes([head[38], head[39]]));
-            if protocol == IpProtocol::UDP.0 && end > 34 && udp_len >= 8 && udp_len <= transport_len {
-                return Ok(flow4(protocol, 0, end));
-            }
+    match data.first_chunk().and_then(|head| plain4(head, total_len)) {
+        Some(Plain4 { key, tcp_flags, end }) => {
+            let class = Class::Flow4;
+            Ok(Meta {
+                class,
+                protocol: key.protocol,
+                tcp_flags,
+                l3: PLAIN4_L3,
+                l4: PLAIN4_L4,
+                end,
+                vlan_tci: None,
+            })
         }
+        None => parse_any(data, total_len),
     }
-    parse_any(data, total_len)
 }
 
+/// Start of the network header of a plain packet.
+pub(crate) const PLAIN4_L3: u16 = 14;
+/// Start of the transport header of a plain packet.
+pub(crate) const PLAIN4_L4: u16 = 34;
+
+/// Nearly every packet: untagged TCP or UDP over IPv4, whole and without options.
+pub(crate) struct Plain4 {
+    pub(crate) key: Key<V4>,
+    pub(crate) tcp_flags: u8,
+    pub(crate) end: u32,
+}
+
+/// The shortcut for plain packets. `None`: ask the general way, which agrees wherever this one answers.
 #[inline(always)]
-fn flow4(protocol: u8, tcp_flags: u8, end: usize) -> Meta {
-    Meta {
-        class: Class::Flow4,
-        protocol,
-        tcp_flags,
-        l3: 14,
-        l4: 34,
-        end: end as u32,
-        vlan_tci: None,
+pub(crate) fn plain4(head: &[u8; 54], total_len: usize) -> Option<Plain4> {
+    let plain = head[12] == 0x08 && head[13] == 0 && head[14] == 0x45;
+    let whole = (head[20] & 0x3f) | head[21] == 0;
+    let end = ETHERNET_LEN + usize::from(u16::from_be_bytes([head[16], head[17]]));
+    if !(plain && whole && end <= total_len) {
+        return None;
     }
+    let protocol = head[23];
+    let room = end.wrapping_sub(34);
+    let tcp_flags = if protocol == IpProtocol::TCP.0 {
+        let header_len = usize::from(head[46] >> 4) * 4;
+        if end < 54 || header_len < 20 || header_len > room {
+            return None;
+        }
+        head[47]
+    } else {
+        let udp_len = usize::from(u16::from_be_bytes([head[38], head[39]]));
+        if protocol != IpProtocol::UDP.0 || end < 42 || udp_len < 8 || udp_len > room {
+            return None;
+        }
+        0
+    };
+    let &[
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+        h,
+        i,
+        j,
+        k,
+        l,
+        ..,
+    ] = head;
+    let key = Key {
+        pair: [a, b, c, d, e, f, g, h],
+        ports: [i, j, k, l],
+        protocol,
+    };
+    Some(Plain4 {
+        key,
+        tcp_flags,
+        end: end as u32,
+    })
 }
 
 /// The general case: tags, options, extension headers, everything that is not TCP or UDP, everything malformed.

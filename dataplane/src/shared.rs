@@ -35,7 +35,7 @@ impl Default for Settings {
             flows_max_v4: 1 << 16,
             flows_max_v6: 1 << 14,
             templates_max: 1 << 14,
-            sweep_per_burst: 8,
+            sweep_per_burst: 4,
             punt: Rate {
                 per_s: 10_000,
                 burst: 1_000,

@@ -9,6 +9,7 @@ pub(crate) mod reset;
 use weir_rings::message::{NoServerReply, Protocol};
 
 use crate::egress::Mode;
+use crate::family::Key;
 use crate::forward::tunnel;
 use crate::ip::Ip;
 use crate::packet::Packet;
@@ -17,9 +18,11 @@ use crate::tables::Address;
 use crate::verdict::{DropReason, Verdict};
 
 /// The verdict on a flow's packet that goes no further: where its sender should hear of it, the packet becomes the answer.
+/// `client` is the flow's forward tuple of a packet that was to go to a client.
 pub(crate) fn refused<F: Ip, P: Packet>(
     packet: &mut P,
     pending: &Pending<F>,
+    client: &Key<F>,
     stop: Stop,
     context: &mut Context<'_>,
 ) -> Verdict {
@@ -31,7 +34,7 @@ pub(crate) fn refused<F: Ip, P: Packet>(
             error::send(packet, pending, error::Kind::TimeExceeded, context)
         }
         Stop::Drop(DropReason::TooBig) if F::dont_fragment(packet.data(), usize::from(pending.l3)) => {
-            let mtu = path_mtu(pending, context);
+            let mtu = path_mtu(pending, client, context);
             error::send(packet, pending, error::Kind::TooBig(mtu), context)
         }
         Stop::Drop(_) | Stop::Punt(_) | Stop::Steer(_) => return stop.into(),
@@ -40,9 +43,9 @@ pub(crate) fn refused<F: Ip, P: Packet>(
 }
 
 /// The largest packet that would have passed.
-fn path_mtu<F: Ip>(pending: &Pending<F>, context: &mut Context<'_>) -> u16 {
+fn path_mtu<F: Ip>(pending: &Pending<F>, client: &Key<F>, context: &mut Context<'_>) -> u16 {
     let slot = if pending.fate == crate::path::Fate::ToClient {
-        match context.hop_to::<F>(pending.entry_key.src(), pending.hash) {
+        match context.hop_to::<F>(client.src(), pending.hash) {
             Ok(slot) => slot,
             Err(_) => return 0,
         }

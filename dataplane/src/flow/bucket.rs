@@ -10,8 +10,8 @@ pub const SLOTS: usize = 8;
 /// Marks a reference to an entry's reverse tuple.
 const REVERSE: u32 = 1 << 31;
 
-/// Most entries a table can have: one bit of a reference is taken.
-pub(super) const ENTRIES_MAX: usize = 1 << 31;
+/// Most entries a table can have: a reference has a bit of its own, and all ones mean none.
+pub(super) const ENTRIES_MAX: usize = 1 << 30;
 
 /// A place's content: which entry, and which of its tuples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,11 @@ pub(super) struct Ref(u32);
 impl Ref {
     pub(super) const fn new(entry: u32, reverse: bool) -> Self {
         Self(if reverse { entry | REVERSE } else { entry })
+    }
+
+    /// As one word, the reverse bit on top.
+    pub(super) const fn word(self) -> u32 {
+        self.0
     }
 
     pub(super) const fn entry(self) -> u32 {
@@ -64,14 +69,17 @@ impl Bucket {
         overflowed: 0,
     };
 
-    /// Places with this tag. Compiles to one vector compare.
-    #[inline]
+    /// Places with this tag.
+    #[inline(always)]
     pub(super) fn matches(&self, tag: u16) -> Matches {
-        let mut bits = 0;
-        for (place, &candidate) in self.tags.iter().enumerate() {
-            bits |= u32::from(candidate == tag) << place;
-        }
-        Matches(bits)
+        Matches(crate::prefetch::matches(&self.tags, tag))
+    }
+
+    /// Reference at the first place with this tag.
+    #[inline(always)]
+    pub(super) fn first(&self, tag: u16) -> Option<Ref> {
+        let bits = crate::prefetch::matches(&self.tags, tag);
+        (bits != 0).then(|| Ref(self.refs[bits.trailing_zeros() as usize % SLOTS]))
     }
 
     #[inline]
@@ -87,6 +95,14 @@ impl Bucket {
         self.tags[place] = tag;
         self.refs[place] = reference.0;
         true
+    }
+
+    /// Every reference here with its place.
+    pub(super) fn references(&self) -> impl Iterator<Item = (usize, Ref)> {
+        let places = self.tags.iter().zip(self.refs).enumerate();
+        places
+            .filter(|(_, (tag, _))| **tag != 0)
+            .map(|(place, (_, reference))| (place, Ref(reference)))
     }
 
     /// Takes a reference out; `false` when it is not here.

@@ -23,9 +23,20 @@ pub trait Reverse<F: Family> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// Result of the first look at a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Candidate(Option<u32>);
+/// Result of the first look at a bucket: a reference as one word, or [`Candidate::NONE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate(u32);
+
+impl Candidate {
+    /// Nothing with this tag.
+    const NONE: Self = Self(u32::MAX);
+}
+
+impl Default for Candidate {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
 
 /// The flows of one family on one worker.
 #[derive(Debug)]
@@ -37,6 +48,8 @@ pub struct Table<F: Family> {
     /// Entries from here on were never used.
     high_water: u32,
     used: u32,
+    /// A flow was refused and the table has not emptied since.
+    crowded: bool,
 }
 
 #[inline(always)]
@@ -48,11 +61,11 @@ impl<F: Family> Table<F> {
     /// A table for at most `flows_max` flows of two tuples each.
     ///
     /// # Panics
-    /// When `flows_max` is 0 or above 2^31.
+    /// When `flows_max` is 0 or above 2^30.
     pub fn new(flows_max: usize) -> Self {
         assert!(
             flows_max > 0 && flows_max <= ENTRIES_MAX,
-            "flows_max must be within 1 and 2^31"
+            "flows_max must be within 1 and 2^30"
         );
         // Two tuples a flow. Small tables get some more room, where chance weighs more.
         let buckets = (flows_max * 2).div_ceil(SLOTS) + 4;
@@ -62,6 +75,7 @@ impl<F: Family> Table<F> {
             free: 0,
             high_water: 0,
             used: 0,
+            crowded: false,
         }
     }
 
@@ -81,6 +95,11 @@ impl<F: Family> Table<F> {
         self.used == 0
     }
 
+    /// Whether flows were refused lately: then a packet without a flow may belong to one of those.
+    pub const fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
     /// Most flows it can hold.
     pub const fn capacity(&self) -> usize {
         self.entries.len()
@@ -91,12 +110,18 @@ impl<F: Family> Table<F> {
         range(hash as u32, self.buckets.len() as u32) as usize
     }
 
+    /// Never the home bucket itself: there are always several.
     #[inline(always)]
     fn second(&self, hash: u64) -> usize {
-        range(
-            (hash >> 24) as u32 ^ (hash as u32).rotate_left(13),
-            self.buckets.len() as u32,
-        ) as usize
+        let bits = (hash >> 24) as u32 ^ (hash as u32).rotate_left(13);
+        let (home, second) = (self.home(hash), range(bits, self.buckets.len() as u32) as usize);
+        if second != home {
+            second
+        } else if home + 1 < self.buckets.len() {
+            home + 1
+        } else {
+            0
+        }
     }
 
     /// Asks for the home bucket's line.
@@ -108,12 +133,15 @@ impl<F: Family> Table<F> {
     /// The entry that probably holds the tuple, with its line asked for. Reads the home bucket only.
     #[inline(always)]
     pub fn candidate(&self, hash: u64) -> Candidate {
-        let bucket = &self.buckets[self.home(hash)];
-        let candidate = bucket.matches(tag_of(hash)).next().map(|place| bucket.get(place));
-        Candidate(candidate.map(|reference| {
-            prefetch::read(&self.entries[reference.entry() as usize]);
-            reference.entry() | u32::from(reference.is_reverse()) << 31
-        }))
+        match self.buckets[self.home(hash)].first(tag_of(hash)) {
+            Some(reference) => {
+                if let Some(entry) = self.entries.get(reference.entry() as usize) {
+                    prefetch::read(entry);
+                }
+                Candidate(reference.word())
+            }
+            None => Candidate::NONE,
+        }
     }
 
     /// Confirms a candidate by its full key, or searches on.
@@ -125,9 +153,10 @@ impl<F: Family> Table<F> {
         hash: u64,
         reverse: &impl Reverse<F>,
     ) -> Option<(u32, Direction)> {
-        let Some(index) = candidate.0 else {
+        let index = candidate.0;
+        if candidate == Candidate::NONE {
             return self.find_overflowed(key, hash, reverse);
-        };
+        }
         if let Some(entry) = self.entries.get(index as usize)
             && entry.pair == key.pair
             && entry.ports == key.ports
@@ -222,24 +251,26 @@ impl<F: Family> Table<F> {
     /// # Errors
     /// [`Full`], and nothing changed, when there is no entry or no place in either bucket of a tuple.
     pub fn insert(&mut self, entry: Entry<F>, seed: &Seed, reverse: &impl Reverse<F>) -> Result<u32, Full> {
-        let index = self.claim()?;
+        let Ok(index) = self.claim() else {
+            self.crowded = true;
+            return Err(Full);
+        };
+        self.entries[index as usize] = entry;
         let forward_hash = entry.key().hash(seed);
         let wants_forward = !entry.flags.has(Flags::REMOTE);
-        if wants_forward && !self.link(forward_hash, Ref::new(index, false)) {
+        let mut placed = !wants_forward || self.link(forward_hash, Ref::new(index, false), seed, reverse);
+        if placed && entry.flags.has(Flags::REVERSE) {
+            let hash = reverse.reverse_key(&entry).hash(seed);
+            placed = self.link(hash, Ref::new(index, true), seed, reverse);
+            if !placed && wants_forward {
+                self.unlink(forward_hash, Ref::new(index, false));
+            }
+        }
+        if !placed {
+            self.crowded = true;
             self.release(index);
             return Err(Full);
         }
-        if entry.flags.has(Flags::REVERSE) {
-            let hash = reverse.reverse_key(&entry).hash(seed);
-            if !self.link(hash, Ref::new(index, true)) {
-                if wants_forward {
-                    self.unlink(forward_hash, Ref::new(index, false));
-                }
-                self.release(index);
-                return Err(Full);
-            }
-        }
-        self.entries[index as usize] = entry;
         Ok(index)
     }
 
@@ -279,18 +310,55 @@ impl<F: Family> Table<F> {
         };
         self.free = index + 1;
         self.used -= 1;
+        self.crowded &= self.used as usize >= self.entries.len() / 4 * 3;
     }
 
-    fn link(&mut self, hash: u64, reference: Ref) -> bool {
+    /// Puts a reference home, else into its second bucket, else makes room in either by moving one reference that is
+    /// there to its own other bucket.
+    fn link(&mut self, hash: u64, reference: Ref, seed: &Seed, reverse: &impl Reverse<F>) -> bool {
         let (home, second, tag) = (self.home(hash), self.second(hash), tag_of(hash));
         if self.buckets[home].put(tag, reference) {
             return true;
         }
-        let placed = second != home && self.buckets[second].put(tag, reference);
+        if self.buckets[second].put(tag, reference) {
+            self.buckets[home].count_overflow();
+            return true;
+        }
+        if self.make_room(home, seed, reverse) {
+            return self.buckets[home].put(tag, reference);
+        }
+        let placed = self.make_room(second, seed, reverse) && self.buckets[second].put(tag, reference);
         if placed {
             self.buckets[home].count_overflow();
         }
         placed
+    }
+
+    /// Moves one reference out of a full bucket, if one can go.
+    fn make_room(&mut self, bucket: usize, seed: &Seed, reverse: &impl Reverse<F>) -> bool {
+        let full = self.buckets[bucket];
+        for (_, reference) in full.references() {
+            let entry = &self.entries[reference.entry() as usize];
+            let key = if reference.is_reverse() {
+                reverse.reverse_key(entry)
+            } else {
+                entry.key()
+            };
+            let hash = key.hash(seed);
+            let (home, second, tag) = (self.home(hash), self.second(hash), tag_of(hash));
+            let other = if home == bucket { second } else { home };
+            if !self.buckets[other].put(tag, reference) {
+                continue;
+            }
+            self.buckets[bucket].take(tag, reference);
+            if home == bucket {
+                self.buckets[home].count_overflow();
+            } else {
+                self.buckets[home].uncount_overflow();
+            }
+            return true;
+        }
+        false
     }
 
     fn unlink(&mut self, hash: u64, reference: Ref) {

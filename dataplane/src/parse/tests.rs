@@ -173,6 +173,10 @@ fn classes_are_told_apart() {
         ),
         (
             frame(&[], 0x86dd, &v4(0, 0, 6, &tcp(2))),
+            Err(DropReason::BadIpHeader),
+        ),
+        (
+            frame(&[], 0x86dd, &v6(6, &tcp(2))[..39]),
             Err(DropReason::Truncated),
         ),
         (frame(&[], 0x86dd, &[0x45; 60]), Err(DropReason::BadIpHeader)),

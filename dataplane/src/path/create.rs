@@ -50,9 +50,8 @@ impl<F: Notes> Lane<F> {
     ) -> Result<(), Stop> {
         let (key, tcp_flags) = (self.pending[at].key, self.pending[at].tcp_flags);
         if key.protocol == TCP && !may_start(tcp_flags, service.spec.policy.sloppy_tcp) {
-            // With a full table flows are forwarded without state, and this may be one of them.
-            let full = self.table.len() == self.table.capacity();
-            return if full {
+            // While the table is crowded flows are forwarded without state, and this may be one of them.
+            return if self.table.is_crowded() {
                 self.stateless(at, service, context)
             } else {
                 Err(DropReason::NoFlow.into())

@@ -37,7 +37,13 @@ impl<F: Ip + Notes> Lane<F> {
             if let Err(stop) = self.decide(at, context) {
                 let index = usize::from(self.pending[at].index);
                 self.pending[at].fate = Fate::Done;
-                verdicts[index] = answer::refused(&mut packets[index], &self.pending[at], stop, context);
+                verdicts[index] = answer::refused(
+                    &mut packets[index],
+                    &self.pending[at],
+                    &self.clients[at],
+                    stop,
+                    context,
+                );
             }
         }
     }

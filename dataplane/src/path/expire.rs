@@ -15,6 +15,9 @@ use crate::verdict::{PortId, WorkerId};
 
 const TCP: u8 = 6;
 
+/// No time-out is shorter than a second: below this there is nothing to look up.
+const IDLE_MIN_TICKS: u32 = 7;
+
 /// Stands for "no port" where a context needs one but packets have no part.
 static NO_PORT: PortSpec = PortSpec {
     mac: MacAddr::ZERO,
@@ -93,7 +96,8 @@ impl<F: Notes> Lane<F> {
     fn age(&mut self, mut budget: u32, context: &mut Context<'_>) {
         let (tick, tables) = (context.tick, context.tables);
         while let Some(index) = self.sweep.next_due(&self.table, &mut budget, |entry| {
-            tick.since(entry.seen) >= limit(entry, tables)
+            let idle = tick.since(entry.seen);
+            idle >= IDLE_MIN_TICKS && idle >= limit(entry, tables)
         }) {
             if !self.table.entry(index).flags.has(Flags::REMOTE) {
                 context.counters.row().flows_expired().add(1);

@@ -1,8 +1,8 @@
 //! One family's flows of a worker, and the packets of the burst that may belong to them.
 
-use crate::family::{Family, Key};
+use crate::family::{Family, Key, V4};
 use crate::flow::{Candidate, Sweep, Table};
-use crate::parse::Meta;
+use crate::parse::{Meta, PLAIN4_L3, PLAIN4_L4, Plain4};
 
 /// Packets of a burst at most; longer ones are cut.
 pub const BURST_MAX: usize = 64;
@@ -15,8 +15,10 @@ pub(crate) enum Fate {
     Miss,
     /// To a server; the egress slot is in `backend`.
     ToServer,
-    /// From a server, to the client in `entry_key`.
+    /// From a server, to the client in the lane's `clients`.
     ToClient,
+    /// Its flow is known by index and needs a closer look.
+    Known,
     /// The verdict is written.
     Done,
 }
@@ -38,8 +40,6 @@ pub(crate) struct Pending<F: Family> {
     pub(crate) backend: u32,
     /// FULLNAT source: place in the pool and port; port 0 for none.
     pub(crate) local: (u16, u16),
-    /// The flow's forward tuple, for packets to the client.
-    pub(crate) entry_key: Key<F>,
 }
 
 impl<F: Family> Pending<F> {
@@ -64,12 +64,31 @@ impl<F: Family> Pending<F> {
     }
 }
 
+impl Pending<V4> {
+    /// A packet that took the parser's shortcut.
+    #[inline(always)]
+    pub(crate) fn plain(hash: u64, plain: &Plain4, index: usize) -> Self {
+        Self {
+            hash,
+            key: plain.key,
+            tcp_flags: plain.tcp_flags,
+            index: index as u8,
+            l3: PLAIN4_L3,
+            l4: PLAIN4_L4,
+            end: plain.end,
+            ..Self::default()
+        }
+    }
+}
+
 /// Flows of one family, and the scratch space of a burst.
 #[derive(Debug)]
 pub(crate) struct Lane<F: Family> {
     pub(crate) table: Table<F>,
     pub(crate) sweep: Sweep,
     pub(crate) pending: Vec<Pending<F>>,
+    /// The flow's forward tuple, for the packets of `pending` that go to a client.
+    pub(crate) clients: Box<[Key<F>; BURST_MAX]>,
 }
 
 impl<F: Family> Lane<F> {
@@ -78,6 +97,7 @@ impl<F: Family> Lane<F> {
             table: Table::new(flows_max),
             sweep: Sweep::default(),
             pending: Vec::with_capacity(BURST_MAX),
+            clients: Box::new([Key::default(); BURST_MAX]),
         }
     }
 

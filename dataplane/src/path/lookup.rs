@@ -4,11 +4,11 @@ use weir_rings::message::ConnReuse;
 
 use super::remote::Notes;
 use super::{Context, Fate, Lane, Pending};
-use crate::family::Family;
+use crate::family::{Family, Key};
 use crate::flow::{Direction, Entry, Flags};
 use crate::ip::Ip;
 use crate::packet::Packet;
-use crate::parse::tcp_flag::{FIN, RST, SYN};
+use crate::parse::tcp_flag::{ACK, FIN, RST, SYN};
 use crate::tcp_state::{Policy, State, Tracker};
 use crate::verdict::Verdict;
 
@@ -26,28 +26,64 @@ impl<F: Ip + Notes> Lane<F> {
         for pending in &mut self.pending {
             pending.candidate = self.table.candidate(pending.hash);
         }
-        let mut misses = 0;
-        for at in 0..self.pending.len() {
-            misses += usize::from(!self.find(at, context));
+        let known = self.find_all(context);
+        let mut missing = known < self.pending.len();
+        if missing {
+            missing = self.look_closer(context);
         }
-        if misses > 0 {
+        if missing {
             self.decide_misses(packets, verdicts, context);
         }
         self.rewrite_all(packets, verdicts, context);
     }
 
-    /// Confirms the candidate of one packet; `false` for a miss.
-    #[inline]
-    fn find(&mut self, at: usize, context: &mut Context<'_>) -> bool {
-        let pending = &mut self.pending[at];
-        let servers = context.servers();
-        let Some((index, direction)) =
-            self.table
-                .confirm(pending.candidate, &pending.key, pending.hash, &servers)
-        else {
-            return false;
-        };
-        self.hit(at, index, direction, context)
+    /// Confirms the candidates. Counts the packets whose flows need nothing but a forward; the others are misses, or known
+    /// flows that need a closer look.
+    fn find_all(&mut self, context: &Context<'_>) -> usize {
+        let (servers, egress, tick) = (context.servers(), &context.shared.egress, context.tick);
+        let Self {
+            table,
+            pending,
+            clients,
+            ..
+        } = self;
+        let mut known = 0;
+        for (pending, client) in pending.iter_mut().zip(clients.iter_mut()) {
+            let found = table.confirm(pending.candidate, &pending.key, pending.hash, &servers);
+            let Some((index, direction)) = found else { continue };
+            let entry = table.entry_mut(index);
+            egress.prefetch(entry.backend);
+            if is_settled(entry, direction, pending.tcp_flags) {
+                entry.seen = tick;
+                adopt(pending, client, entry, direction);
+                known += 1;
+            } else {
+                pending.fate = Fate::Known;
+                pending.backend = index;
+                pending.local.0 = u16::from(direction == Direction::Reverse);
+            }
+        }
+        known
+    }
+
+    /// Packets that change their flow's state. `true` when there are misses.
+    fn look_closer(&mut self, context: &mut Context<'_>) -> bool {
+        let mut missing = false;
+        for at in 0..self.pending.len() {
+            let pending = &mut self.pending[at];
+            if pending.fate == Fate::Known {
+                let direction = if pending.local.0 == 0 {
+                    Direction::Forward
+                } else {
+                    Direction::Reverse
+                };
+                let index = pending.backend;
+                pending.fate = Fate::Miss;
+                self.hit(at, index, direction, context);
+            }
+            missing |= self.pending[at].fate == Fate::Miss;
+        }
+        missing
     }
 
     /// A packet of a known flow. `false` when it starts a flow anew under the same tuple.
@@ -63,30 +99,37 @@ impl<F: Ip + Notes> Lane<F> {
         if entry.flags.has(Flags::REMOTE) {
             super::remote::reply_seen(entry, pending.tcp_flags, context);
         } else if entry.protocol == TCP {
-            let plain = pending.tcp_flags & (SYN | FIN | RST) == 0;
-            let settled = entry.state == State::Established as u8 && !entry.flags.has(Flags::NO_OUTPUT);
-            let settled =
-                settled || entry.state == State::Established as u8 && direction == Direction::Forward;
-            if !(plain && settled) {
-                if direction == Direction::Forward && starts_anew(entry, pending, context) {
-                    self.forget(index, context);
-                    return false;
-                }
-                track(entry, direction, pending.tcp_flags, context);
+            if direction == Direction::Forward && starts_anew(entry, pending, context) {
+                self.forget(index, context);
+                return false;
             }
+            track(entry, direction, pending.tcp_flags, context);
         } else if direction == Direction::Reverse {
             entry.flags = entry.flags.with(Flags::ASSURED);
         }
         entry.seen = context.tick;
-        adopt(pending, entry, direction);
-        context.shared.egress.prefetch(pending.backend);
+        adopt(pending, &mut self.clients[at], entry, direction);
         true
     }
 }
 
+/// Whether a packet can change nothing about its flow but the time it was seen.
+#[inline(always)]
+fn is_settled<F: Family>(entry: &Entry<F>, direction: Direction, tcp_flags: u8) -> bool {
+    let quiet = tcp_flags & (SYN | FIN | RST | ACK) == ACK && entry.state == State::Established as u8;
+    let heard = direction == Direction::Forward || !entry.flags.has(Flags::NO_OUTPUT);
+    let udp = entry.protocol != TCP && (direction == Direction::Forward || entry.flags.has(Flags::ASSURED));
+    !entry.flags.has(Flags::REMOTE) && (quiet && heard || udp)
+}
+
 /// Copies what the rewrite needs, so that the entry may go before it.
-#[inline]
-pub(super) fn adopt<F: Family>(pending: &mut Pending<F>, entry: &Entry<F>, direction: Direction) {
+#[inline(always)]
+pub(super) fn adopt<F: Family>(
+    pending: &mut Pending<F>,
+    client: &mut Key<F>,
+    entry: &Entry<F>,
+    direction: Direction,
+) {
     pending.backend = entry.backend;
     match direction {
         Direction::Forward => {
@@ -95,7 +138,7 @@ pub(super) fn adopt<F: Family>(pending: &mut Pending<F>, entry: &Entry<F>, direc
         }
         Direction::Reverse => {
             pending.fate = Fate::ToClient;
-            pending.entry_key = entry.key();
+            *client = entry.key();
         }
     }
 }

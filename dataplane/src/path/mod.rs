@@ -218,6 +218,13 @@ impl Path {
         let seed = &context.shared.seed;
         for (index, packet) in packets.iter().enumerate() {
             let data = packet.data();
+            if let Some(head) = data.first_chunk::<54>()
+                && head.first_chunk() == Some(&spec.mac.0)
+                && let Some(plain) = parse::plain4(head, packet.total_len())
+            {
+                self.v4.push(Pending::plain(plain.key.hash(seed), &plain, index));
+                continue;
+            }
             match parse::parse(data, packet.total_len()) {
                 Err(reason) => verdicts[index] = Verdict::Drop(reason),
                 Ok(meta) if !is_for_us(data, &context) => self.others.push((index as u8, meta)),

@@ -224,6 +224,7 @@ pub(crate) fn link(dst_mac: [u8; 6], src_mac: [u8; 6], vlan: Option<u16>, v6: bo
 }
 
 /// An ICMP or ICMPv6 frame with this type, code, second word and payload.
+#[allow(clippy::too_many_arguments, reason = "the fields of one header")]
 pub(crate) fn icmp(
     dst_mac: [u8; 6],
     src: IpAddr,

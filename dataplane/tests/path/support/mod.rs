@@ -200,7 +200,7 @@ impl World {
     }
 
     pub(crate) fn advance(&mut self, duration: Duration) {
-        self.now = self.now + duration;
+        self.now += duration;
         for path in &mut self.paths {
             path.age(self.now, 1 << 20);
         }
