@@ -702,7 +702,7 @@ fn check(fields: &Fields<'_, '_>, vrrp: &Vrrp, addresses: &[At<IpNet>]) {
     } else {
         (10, 40_950)
     };
-    if vrrp.advert_interval_ms % unit != 0 || vrrp.advert_interval_ms > max {
+    if !vrrp.advert_interval_ms.is_multiple_of(unit) || vrrp.advert_interval_ms > max {
         let message = format!(
             "version {} cannot have an interval of {} ms",
             vrrp.version, vrrp.advert_interval_ms

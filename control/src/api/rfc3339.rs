@@ -1,7 +1,7 @@
 //! Times as texts (RFC 3339), in UTC with milliseconds.
 
 /// The text for a time in milliseconds since 1970.
-pub(super) fn text(unix_ms: u64) -> String {
+pub(crate) fn text(unix_ms: u64) -> String {
     let (days, ms_of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil(days);
     let (hour, minute) = (ms_of_day / 3_600_000, ms_of_day / 60_000 % 60);
