@@ -1,1 +1,2 @@
 //! Micro benches, instruction counts, comparison with testpmd.
+#![forbid(unsafe_code)]

@@ -8,6 +8,7 @@
 
 mod client;
 mod command;
+mod decap;
 mod error;
 mod frames;
 mod node;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use client::{Client, Reply, Stream};
 pub use command::run;
+pub use decap::Decapsulator;
 pub use error::LabError;
 pub use frames::Injector;
 pub use node::Node;
@@ -90,19 +92,36 @@ impl Lab {
     /// TX checksum offload goes off: with it a veth sends partial checksums, which only a kernel at the other end forgives.
     /// VLAN offload goes off at both ends: with it the tag travels beside the frame, and AF_XDP sees none.
     pub fn add_node(&mut self, short_name: &str, interface: &str) -> Result<Node, LabError> {
+        self.add_node_on(short_name, interface, "br0")
+    }
+
+    /// The same on another bridge.
+    pub fn add_node_on(&mut self, short_name: &str, interface: &str, bridge: &str) -> Result<Node, LabError> {
         let node = Node::create(&format!("{}-{short_name}", self.name), short_name)?;
         self.nodes.push(node.clone());
+        self.add_cable(&node, interface, short_name, bridge)?;
+        Ok(node)
+    }
+
+    /// A second wire, apart from the first: a bridge to give to [`add_node_on`](Self::add_node_on) and [`add_cable`](Self::add_cable).
+    pub fn add_bridge(&self, bridge: &str) -> Result<(), LabError> {
+        self.bridge
+            .ip(&format!("link add {bridge} type bridge mcast_snooping 0"))?;
+        self.bridge.ip(&format!("link set {bridge} up"))
+    }
+
+    /// Plugs one more `interface` of a namespace into a bridge, where the cable's end is called `port`.
+    pub fn add_cable(&self, node: &Node, interface: &str, port: &str, bridge: &str) -> Result<(), LabError> {
         let (namespace, wire) = (node.namespace(), self.bridge.namespace());
         run(
             "ip",
-            &format!("link add {interface} netns {namespace} type veth peer name {short_name} netns {wire}"),
+            &format!("link add {interface} netns {namespace} type veth peer name {port} netns {wire}"),
         )?;
         node.run("ethtool", &format!("-K {interface} tx off txvlan off rxvlan off"))?;
         self.bridge
-            .run("ethtool", &format!("-K {short_name} txvlan off rxvlan off"))?;
-        self.bridge.ip(&format!("link set {short_name} master br0 up"))?;
-        node.ip(&format!("link set {interface} up"))?;
-        Ok(node)
+            .run("ethtool", &format!("-K {port} txvlan off rxvlan off"))?;
+        self.bridge.ip(&format!("link set {port} master {bridge} up"))?;
+        node.ip(&format!("link set {interface} up"))
     }
 
     /// Takes the cable of a node out of the bridge, or plugs it in again.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::lab::{Lab, LabError};
 
 /// The programs every laboratory uses.
-const PROGRAMS: &[&str] = &["ip", "ss", "ping", "ethtool", "nginx", "curl"];
+const PROGRAMS: &[&str] = &["ip", "ss", "ping", "ethtool", "nginx", "curl", "iperf3"];
 
 /// Runs `body` in a new laboratory; its error fails the test, after the logs of every process have been printed.
 ///

@@ -11,6 +11,8 @@ use super::{LabError, wait_until};
 
 /// A request that takes longer has failed.
 const REQUEST_S_MAX: u32 = 10;
+/// The same for an upload, which may be large.
+const PUT_S_MAX: u32 = 40;
 /// One line for each request, the fields of [`Reply`] in order, parted by tabs.
 const LINE: &str = "%{http_code}\t%{exitcode}\t%{time_total}\t%{size_download}\t%{local_port}\t%header{x-server}\t%{errormsg}\n";
 
@@ -89,6 +91,31 @@ impl Client {
                 .arg(url),
         )?;
         fs::read(&path).map_err(|source| LabError::io("read the body", source))
+    }
+
+    /// Sends `content` to `url` by PUT; returns the seconds it took.
+    pub fn put(&self, url: &str, content: &[u8]) -> Result<f64, LabError> {
+        let path = self.dir.join("content");
+        fs::write(&path, content).map_err(|source| LabError::io("write the content", source))?;
+        let mut curl = self.node.command("curl");
+        // Without an offer of 100-continue: the content goes at once.
+        curl.args([
+            "-sS",
+            "--fail",
+            "--max-time",
+            &PUT_S_MAX.to_string(),
+            "-H",
+            "Expect:",
+        ]);
+        let seconds = finish(
+            curl.args(["-o", "/dev/null", "-w", "%{time_total}", "-T"])
+                .arg(&path)
+                .arg(url),
+        )?;
+        seconds
+            .trim()
+            .parse()
+            .map_err(|_| LabError::unexpected(format!("curl took {seconds:?} seconds")))
     }
 
     /// One request.

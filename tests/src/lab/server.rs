@@ -1,6 +1,7 @@
 //! A real web server (nginx) in a namespace: everything it writes stays in a directory of its own.
 //!
-//! `/` names the server, `/client` echoes the address and port it saw, `/1MiB` is a fixed file, `X-Server` is on every answer.
+//! `/` names the server, `/client` echoes the address and port it saw, `/1MiB` is a fixed file, `X-Server` is on every answer;
+//! what is PUT to `/upload/NAME` is kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -93,6 +94,12 @@ impl WebServer {
             .count()
     }
 
+    /// What was PUT to `/upload/<name>`.
+    #[must_use]
+    pub fn uploaded(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.dir.join("www/upload").join(name)).ok()
+    }
+
     /// Lets nginx run on after this value is gone.
     pub fn leave_running(self) {
         if let Some(process) = self.process {
@@ -113,7 +120,7 @@ impl WebServer {
 
     fn write_files(&self) -> std::io::Result<()> {
         let www = self.dir.join("www");
-        fs::create_dir_all(&www)?;
+        fs::create_dir_all(www.join("upload"))?;
         fs::write(www.join("index.html"), format!("{}\n", self.name()))?;
         fs::write(www.join("1MiB"), Self::file())?;
         fs::write(self.dir.join("nginx.conf"), self.configuration())
@@ -136,6 +143,9 @@ http {{
 {temporary}    default_type text/plain;
     server {{
         listen {port} backlog=1024;
+        listen [::]:{port} ipv6only=on;
+        client_max_body_size 200m;
+        location /upload/ {{ dav_methods PUT; }}
         add_header X-Server {name} always;
         root {dir}/www;
         location = /client {{ return 200 \"$remote_addr $remote_port\\n\"; }}

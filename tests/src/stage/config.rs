@@ -38,6 +38,8 @@ pub struct Config {
     pub scheduler: String,
     /// The servers.
     pub backends: Vec<Backend>,
+    /// The whole file instead of all of the above, `{dir}` standing for the directory of the sockets.
+    pub other: Option<String>,
 }
 
 impl Config {
@@ -55,6 +57,7 @@ impl Config {
             vip: VIP.to_owned(),
             scheduler: "rr".to_owned(),
             backends: (1..=servers).map(backend).collect(),
+            other: None,
         }
     }
 
@@ -85,6 +88,9 @@ impl Config {
     #[must_use]
     pub fn to_toml(&self, dir: &Path) -> String {
         let dir = dir.display();
+        if let Some(other) = &self.other {
+            return other.replace("{dir}", &dir.to_string());
+        }
         let device = match self.device {
             Device::AfXdp => "af_xdp",
             Device::AfPacket => "af_packet",

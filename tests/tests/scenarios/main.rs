@@ -8,6 +8,7 @@ mod changes;
 mod endings;
 mod idle;
 mod laboratory;
+mod modes;
 mod neighbours;
 mod schedulers;
 mod servers;
