@@ -443,13 +443,13 @@ impl Manager {
     /// Saved before the guest has it: a VF too many in the book is better than one too few.
     fn give(&mut self, allocation: &Allocation) -> Result<(), SriovError> {
         self.save()?;
-        let settings = self.to_defaults(allocation)?;
+        let settings = self.set_defaults(allocation)?;
         guests::plug(&mut self.commands, allocation, &settings)?;
         Ok(())
     }
 
     /// The VF of an allocation as a fresh one, with what the configuration wishes on top. Nobody may have it open.
-    fn to_defaults(&mut self, allocation: &Allocation) -> Result<Settings, SriovError> {
+    fn set_defaults(&mut self, allocation: &Allocation) -> Result<Settings, SriovError> {
         let pf = self.machine.read(&allocation.pf)?;
         let vf = pf.vf(allocation.vf).ok_or(HostError::Vanished)?;
         if vf.held {
@@ -490,7 +490,7 @@ impl Manager {
         let settings = self.settings_of(allocation);
         guests::unplug(&mut self.commands, allocation, &settings)?;
         // A VF that vanished with its PF needs no defaults.
-        match self.to_defaults(allocation) {
+        match self.set_defaults(allocation) {
             Ok(_) | Err(SriovError::Host(HostError::Vanished)) => {}
             Err(error) => return Err(error),
         }
@@ -536,7 +536,7 @@ impl Manager {
             return Err(SriovError::HasNone(guest.to_owned()));
         }
         for allocation in &list {
-            self.to_defaults(allocation)?;
+            self.set_defaults(allocation)?;
         }
         Ok(list)
     }

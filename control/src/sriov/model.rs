@@ -295,13 +295,16 @@ pub struct PfWish {
 }
 
 /// The MAC address of VF number `index` behind the PF with address `pf`: the same on every boot and every host, locally administered,
-/// unicast. FNV-1a over both; 40 bits of it are used, so that two of a thousand VFs meet with a chance below one in a million.
+/// unicast. FNV-1a over both, its bits mixed as MurmurHash3 ends; 40 of them are used, so that two of a thousand VFs meet with a chance
+/// below one in a million.
 pub fn derived_mac(pf: MacAddress, index: u16) -> MacAddress {
     let bytes = pf.0.into_iter().chain(index.to_be_bytes());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     });
-    let [_, _, _, a, b, c, d, e] = (hash ^ (hash >> 40)).to_be_bytes();
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    let [_, _, _, a, b, c, d, e] = (mixed ^ (mixed >> 33)).to_be_bytes();
     MacAddress([0x02, a, b, c, d, e])
 }
 

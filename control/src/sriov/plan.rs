@@ -320,7 +320,7 @@ pub fn has_driver(vf: &Vf, driver: &Driver) -> bool {
         Driver::Kernel => {
             vf.driver.as_deref().is_some_and(|is| !PASS_THROUGH.contains(&is)) && vf.driver_override.is_none()
         }
-        Driver::None => vf.driver.is_none(),
+        Driver::None => vf.driver.is_none() && vf.driver_override.is_none(),
     }
 }
 
@@ -342,10 +342,12 @@ pub fn as_it_is(pf: &Pf) -> PfWish {
         driver: vf
             .address
             .as_ref()
-            .map(|_| match (&vf.driver, &vf.driver_override) {
-                (None, _) => Driver::None,
-                (Some(driver), Some(only)) if driver == only => Driver::Named(driver.clone()),
-                (Some(_), _) => Driver::Kernel,
+            .and_then(|_| match (&vf.driver, &vf.driver_override) {
+                (None, None) => Some(Driver::None),
+                // Somebody is about to bind it.
+                (None, Some(_)) => None,
+                (Some(driver), Some(only)) if driver == only => Some(Driver::Named(driver.clone())),
+                (Some(_), _) => Some(Driver::Kernel),
             }),
         owner: Owner::Free,
     };
