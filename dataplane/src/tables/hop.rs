@@ -114,6 +114,11 @@ impl Hops {
         }
     }
 
+    /// The next hop an egress slot leads through.
+    pub(super) fn key_of(&self, slot: u32) -> Option<HopKey> {
+        self.by_slot.get(&slot).copied()
+    }
+
     /// Writes the far end of a next hop's own record.
     pub(super) fn describe(&self, slot: u32, key: &HopKey, mtu: u16) {
         let target = Target {

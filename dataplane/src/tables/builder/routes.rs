@@ -153,12 +153,7 @@ impl Builder {
                 address,
             }),
             RouteOut::Via(slot) => {
-                let hop = self
-                    .current
-                    .hops
-                    .iter()
-                    .find(|(_, own)| own == slot)
-                    .map(|(key, _)| *key)?;
+                let hop = self.hops.key_of(*slot)?;
                 Some(HopKey {
                     vlan: vlan.unwrap_or(hop.vlan),
                     ..hop
