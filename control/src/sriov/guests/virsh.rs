@@ -194,3 +194,90 @@ pub fn is_running(
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says what it is told to say, and keeps what it was asked.
+    struct Script(Vec<Result<&'static str, &'static str>>, Vec<String>);
+
+    impl Runner for Script {
+        fn run(&mut self, command: &[&str], input: Option<&str>) -> Result<String, VirshError> {
+            let line = command.join(" ");
+            self.1.push(format!("{line} < {}", input.unwrap_or("nothing")));
+            match self.0.remove(0) {
+                Ok(said) => Ok(said.to_owned()),
+                Err(message) => Err(VirshError::Refused {
+                    command: line,
+                    message: message.to_owned(),
+                }),
+            }
+        }
+    }
+
+    #[test]
+    fn the_commands_are_an_operators() {
+        let mut script = Script(
+            vec![
+                Ok(""),
+                Err("error: device not found: matching PCI device not found"),
+                Ok(""),
+            ],
+            Vec::new(),
+        );
+        attach(&mut script, None, "web1", "<x/>").unwrap();
+        detach(&mut script, Some("qemu:///system"), "web1", "<x/>").unwrap();
+        migrate(&mut script, None, "web1", "qemu+ssh://host2/system").unwrap();
+        assert_eq!(
+            script.1,
+            [
+                "virsh attach-device web1 /dev/stdin --persistent < <x/>",
+                "virsh -c qemu:///system detach-device web1 /dev/stdin --persistent < <x/>",
+                "virsh migrate web1 qemu+ssh://host2/system --live --persistent --undefinesource < nothing",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_passed_on_and_a_guest_that_is_not_there_does_not_run() {
+        let mut script = Script(
+            vec![Err(
+                "error: Requested operation is not valid: domain is not running",
+            )],
+            Vec::new(),
+        );
+        assert!(detach(&mut script, None, "web1", "<x/>").is_err());
+        let mut script = Script(
+            vec![
+                Ok("running\n"),
+                Ok("shut off\n"),
+                Err("error: failed to get domain 'web1'"),
+                Err("no route"),
+            ],
+            Vec::new(),
+        );
+        assert_eq!(is_running(&mut script, None, "web1"), Ok(true));
+        assert_eq!(is_running(&mut script, None, "web1"), Ok(false));
+        assert_eq!(is_running(&mut script, None, "web1"), Ok(false));
+        assert!(is_running(&mut script, None, "web1").is_err());
+    }
+
+    #[test]
+    fn commands_really_run_with_their_input_and_end_in_time() {
+        let mut commands = Commands {
+            deadline: Duration::from_secs(20),
+        };
+        assert_eq!(commands.run(&["cat"], Some("<x/>")), Ok("<x/>".to_owned()));
+        let missing = commands.run(&["no-such-program-anywhere"], None);
+        assert!(matches!(missing, Err(VirshError::Missing(_))), "{missing:?}");
+        let refused = commands.run(&["cat", "/nonexistent"], None);
+        assert!(
+            matches!(&refused, Err(VirshError::Refused { message, .. }) if message.contains("nonexistent")),
+            "{refused:?}"
+        );
+        commands.deadline = Duration::from_millis(100);
+        let slow = commands.run(&["sleep", "60"], None);
+        assert!(matches!(slow, Err(VirshError::TimedOut { .. })), "{slow:?}");
+    }
+}
