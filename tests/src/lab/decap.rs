@@ -122,7 +122,7 @@ mod tests {
     use super::payload;
 
     fn v4(protocol: u8, inside: &[u8]) -> Vec<u8> {
-        let mut frame = vec![0; 14 + 20];
+        let mut frame = [0; 14 + 20];
         frame[12] = 8;
         frame[14] = 0x45;
         frame[17] = 20 + inside.len() as u8;

@@ -12,6 +12,7 @@ mod modes;
 mod neighbours;
 mod schedulers;
 mod servers;
+mod vrrp;
 
 use weir_tests::lab::{Lab, LabError, Reply};
 use weir_tests::scenario::scenario;

@@ -17,8 +17,8 @@ use weir_tests::lab::{Client, Decapsulator, Lab, LabError, Node, Process, WebSer
 use weir_tests::stage::{Config, Director, hold_quietly};
 
 /// One mode, and what a scenario must know of it.
-pub struct Mode {
-    pub name: &'static str,
+pub(super) struct Mode {
+    pub(super) name: &'static str,
     forward: &'static str,
     /// `tunnel` in the file, for outer IPv4.
     tunnel: &'static str,
@@ -26,8 +26,6 @@ pub struct Mode {
     crossed: bool,
     /// Bytes of the outer headers behind IP; `None` without a tunnel.
     shim_bytes: Option<u16>,
-    /// SYN packets are told of the tunnel, so that no packet is ever too big.
-    pub clamped: bool,
     /// The last part of the virtual address.
     host: u8,
 }
@@ -39,7 +37,6 @@ const fn tunnel(name: &'static str, tunnel: &'static str, shim_bytes: u16, host:
         tunnel,
         crossed: false,
         shim_bytes: Some(shim_bytes),
-        clamped: false,
         host,
     }
 }
@@ -53,7 +50,7 @@ const fn plain(name: &'static str, host: u8) -> Mode {
 }
 
 /// Every mode; VXLAN has to name the servers' network and MAC address.
-pub const MODES: [Mode; 10] = [
+pub(super) const MODES: [Mode; 9] = [
     plain("dr", 100),
     tunnel("ipip", r#"{ type = "ipip" }"#, 0, 101),
     Mode {
@@ -69,23 +66,19 @@ pub const MODES: [Mode; 10] = [
         30,
         106,
     ),
-    Mode {
-        clamped: true,
-        ..tunnel("gue-clamped", r#"{ type = "gue" }"#, 12, 107)
-    },
-    plain("nat", 108),
-    plain("fullnat", 109),
+    plain("nat", 107),
+    plain("fullnat", 108),
 ];
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub(super) enum Family {
     V4,
     V6,
 }
 
 impl Family {
-    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+    pub(super) const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
     fn other(self) -> Self {
         match self {
@@ -95,7 +88,7 @@ impl Family {
     }
 
     /// Host number `host` of the servers' subnet.
-    pub fn near(self, host: u8) -> String {
+    pub(super) fn near(self, host: u8) -> String {
         match self {
             Self::V4 => format!("192.0.2.{host}"),
             Self::V6 => format!("2001:db8::{host}"),
@@ -103,7 +96,7 @@ impl Family {
     }
 
     /// Host number `host` of the subnet whose answers go through the load balancer.
-    pub fn far(self, host: u8) -> String {
+    pub(super) fn far(self, host: u8) -> String {
         match self {
             Self::V4 => format!("203.0.113.{host}"),
             Self::V6 => format!("2001:db8:1::{host}"),
@@ -112,7 +105,7 @@ impl Family {
 }
 
 /// `address`, `port` as a URL or a configuration has them.
-pub fn socket(address: &str, port: u16) -> String {
+pub(super) fn socket(address: &str, port: u16) -> String {
     if address.contains(':') {
         format!("[{address}]:{port}")
     } else {
@@ -121,7 +114,7 @@ pub fn socket(address: &str, port: u16) -> String {
 }
 
 impl Mode {
-    pub fn vip(&self, family: Family) -> String {
+    pub(super) fn vip(&self, family: Family) -> String {
         if self.forward == "nat" {
             family.far(self.host)
         } else {
@@ -129,17 +122,17 @@ impl Mode {
         }
     }
 
-    pub fn url(&self, family: Family, page: &str) -> String {
+    pub(super) fn url(&self, family: Family, page: &str) -> String {
         format!("http://{}/{page}", socket(&self.vip(family), 80))
     }
 
     /// Whether the servers hold the virtual address themselves.
-    pub fn on_servers(&self) -> bool {
+    pub(super) fn on_servers(&self) -> bool {
         matches!(self.forward, "dr" | "tunnel")
     }
 
     /// What the servers see as the client.
-    pub fn client_seen(&self, family: Family) -> String {
+    pub(super) fn client_seen(&self, family: Family) -> String {
         match self.forward {
             "nat" => family.far(10),
             "fullnat" => family.near(50),
@@ -148,7 +141,7 @@ impl Mode {
     }
 
     /// The largest packet to the virtual address, where it is less than the wire's.
-    pub fn path_mtu(&self, family: Family) -> Option<u16> {
+    pub(super) fn path_mtu(&self, family: Family) -> Option<u16> {
         let outer = if self.crossed { family.other() } else { family };
         let ip = if outer == Family::V4 { 20 } else { 40 };
         self.shim_bytes.map(|shim| 1500 - ip - shim)
@@ -173,8 +166,8 @@ impl Mode {
             };
             add(&format!("tunnel = {}", self.tunnel.replace("vni = 100", vni)));
         }
-        if self.clamped {
-            add("mss_clamp_bytes = \"auto\"");
+        if *forward == "nat" && port == IPERF && protocol == "tcp" {
+            add(&format!("mss_clamp_bytes = {NAT_MSS_MAX}"));
         }
         if *forward == "fullnat" {
             add(&format!("local_addresses = [\"{}\"]", family.near(50)));
@@ -195,10 +188,13 @@ impl Mode {
 }
 
 /// Where iperf3 is found; it needs one server, because its data and its commands must meet.
-pub const IPERF: u16 = 5201;
+pub(super) const IPERF: u16 = 5201;
+
+/// The MSS that iperf3 is held to through NAT.
+pub(super) const NAT_MSS_MAX: u64 = 1200;
 
 /// The whole `weir.toml`.
-pub fn config(workers: &[u16]) -> Config {
+pub(super) fn config(workers: &[u16]) -> Config {
     let mut text = format!(
         r#"[dataplane]
 workers = {workers:?}
@@ -232,19 +228,19 @@ addresses = ["192.0.2.2/24", "203.0.113.2/24", "2001:db8::2/64", "2001:db8:1::2/
 }
 
 /// The modes that iperf3 is run through.
-pub const PERFORMERS: [&str; 4] = ["dr", "gre", "nat", "fullnat"];
+pub(super) const PERFORMERS: [&str; 4] = ["dr", "gre", "nat", "fullnat"];
 
 /// Everybody, in the order in which they leave.
-pub struct Cast {
-    pub client: Client,
-    pub director: Director,
-    pub servers: Vec<WebServer>,
-    pub tunnels: Vec<Decapsulator>,
+pub(super) struct Cast {
+    pub(super) client: Client,
+    pub(super) director: Director,
+    pub(super) servers: Vec<WebServer>,
+    pub(super) tunnels: Vec<Decapsulator>,
     _performers: Vec<Process>,
 }
 
 impl Cast {
-    pub fn start(lab: &mut Lab, workers: &[u16]) -> Result<Self, LabError> {
+    pub(super) fn start(lab: &mut Lab, workers: &[u16]) -> Result<Self, LabError> {
         let client = lab.add_node("client", "eth0")?;
         allow_v6(&client)?;
         for family in Family::BOTH {
@@ -280,7 +276,7 @@ impl Cast {
 }
 
 /// IPv6 is off in a lab's namespaces unless wanted. Routers and duplicates are none of its business.
-pub fn allow_v6(node: &Node) -> Result<(), LabError> {
+pub(super) fn allow_v6(node: &Node) -> Result<(), LabError> {
     for scope in ["all", "default"] {
         node.sysctl(&format!("net.ipv6.conf.{scope}.accept_ra"), "0")?;
         node.sysctl(&format!("net.ipv6.conf.{scope}.accept_dad"), "0")?;
@@ -290,7 +286,7 @@ pub fn allow_v6(node: &Node) -> Result<(), LabError> {
 }
 
 /// Adds an address of a /24 or /64.
-pub fn add_address(node: &Node, interface: &str, address: &str) -> Result<(), LabError> {
+pub(super) fn add_address(node: &Node, interface: &str, address: &str) -> Result<(), LabError> {
     if address.contains(':') {
         node.ip(&format!("address add {address}/64 dev {interface} nodad"))
     } else {

@@ -6,7 +6,7 @@ mod masquerade;
 
 use std::time::{Duration, Instant};
 
-use cast::{Cast, Family, IPERF, MODES, Mode, PERFORMERS};
+use cast::{Cast, Family, IPERF, MODES, Mode, NAT_MSS_MAX, PERFORMERS};
 use serde_json::Value;
 use weir_tests::lab::{LabError, WebServer, wait_until};
 use weir_tests::scenario::scenario;
@@ -68,15 +68,15 @@ fn serves(cast: &Cast, mode: &Mode, family: Family) -> Result<(), LabError> {
     Ok(())
 }
 
-/// A client of an unclamped tunnel has been told the tunnel's MTU, to the byte; every other has been told nothing.
+/// A client of a tunnel has been told the tunnel's MTU, to the byte; every other has been told nothing.
 fn learned_mtu(cast: &Cast, mode: &Mode, family: Family) -> Result<(), LabError> {
     let route = cast
         .client
         .node()
         .run("ip", &format!("route get {}", mode.vip(family)))?;
     match mode.path_mtu(family) {
-        Some(mtu) if !mode.clamped => assert!(route.contains(&format!(" mtu {mtu}")), "{mtu}: {route}"),
-        _ => assert!(!route.contains(" mtu "), "{route}"),
+        Some(mtu) => assert!(route.contains(&format!(" mtu {mtu}")), "{mtu}: {route}"),
+        None => assert!(!route.contains(" mtu "), "{route}"),
     }
     Ok(())
 }
@@ -109,7 +109,11 @@ fn end(cast: &Cast, workers: usize) -> Result<(), LabError> {
         .iter()
         .map(weir_tests::lab::Decapsulator::taken_out)
         .collect();
-    eprintln!("{balance:?}; handed over {steered}; out of tunnels {inside:?}");
+    let each: Vec<_> = rows
+        .iter()
+        .map(|row| (&row["packets"]["rx"], &row["packets"]["tx"], &row["steered"]))
+        .collect();
+    eprintln!("{balance:?}; out of tunnels {inside:?}; each worker's received, sent, handed over: {each:?}");
     Ok(())
 }
 
@@ -141,9 +145,17 @@ fn iperf3_runs_through_every_kind_of_mode() {
                     .unwrap_or_default()
                     / 1e6;
                 assert!(mbits > 1.0, "{} {family:?}: {tcp}", mode.name);
-                let udp = iperf(&cast, mode, family, "-u -b 20M -l 1200")?;
+                // What the client's kernel makes of the SYN-ACK; the time stamps take 12 bytes of it.
+                let mss = tcp["start"]["tcp_mss_default"].as_u64().unwrap_or_default();
+                assert_eq!(
+                    mss <= NAT_MSS_MAX,
+                    mode.name == "nat",
+                    "{} {family:?}: MSS {mss}",
+                    mode.name
+                );
+                let udp = iperf(&cast, mode, family, "-u -b 5M -l 1200")?;
                 let lost = udp["end"]["sum"]["lost_percent"].as_f64().unwrap_or(100.0);
-                assert!(lost < 20.0, "{} {family:?}: lost {lost} %: {udp}", mode.name);
+                assert!(lost < 50.0, "{} {family:?}: lost {lost} %: {udp}", mode.name);
                 eprintln!(
                     "{} {family:?}: TCP {mbits:.0} Mbit/s, UDP lost {lost:.2} %",
                     mode.name
