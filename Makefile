@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD = cargo build --workspace --bins
 
-.PHONY: help demo demo-down test test-pure test-loom test-vdev test-net test-qemu lint fuzz bench bench-check clean
+.PHONY: help demo demo-down test test-pure test-loom test-vdev test-net test-asan test-qemu lint fuzz bench bench-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +40,10 @@ test-net: ## scenarios in network namespaces with real clients and servers (as r
 test-qemu: ## virtual functions on real SR-IOV in an emulated machine (as root, on Debian); JOBS="settings lifecycle balance nested"
 	@scripts/install-deps rust build
 	@tests/qemu/run $(JOBS)
+
+test-asan: ## the packet path and the rings under AddressSanitizer; needs a nightly toolchain
+	@scripts/install-deps rust
+	@scripts/run-tests asan
 
 lint: ## format check and clippy, warnings are errors
 	@scripts/install-deps rust build

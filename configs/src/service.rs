@@ -207,7 +207,7 @@ pub(crate) static SECTION: Section = Section {
             name: "mss_clamp_bytes",
             kind: "a whole number of bytes from 536 to 9670, or \"auto\"",
             default: None,
-            meaning: "upper bound put on the MSS option of SYN packets; auto: what the tunnel's path leaves; left out: not touched",
+            meaning: "upper bound put on the MSS option of the SYN packets that pass: with nat and fullnat both ways; with dr and tunnel only the client's, which bounds what servers send; auto: what the tunnel's path leaves; left out: not touched",
         },
         Key {
             name: "ipvs",

@@ -98,7 +98,7 @@ reasons! {
         /// The hop limit ran out here.
         TtlExceeded = "ttl_exceeded", "TTL or hop limit reached 0 here: a traceroute, or a forwarding loop between two balancers";
         /// Does not fit the path to the server.
-        TooBig = "too_big", "bigger than the tunnel's MTU with fragmentation forbidden; set mss_clamp or raise the MTU towards the servers";
+        TooBig = "too_big", "bigger than the tunnel's MTU with fragmentation forbidden, which its sender was told; let the servers announce a smaller MSS (advmss of their routes), or raise the MTU towards them";
         /// No space in front for the outer header.
         NoHeadroom = "no_headroom", "no room for the tunnel header in front of the packet; raise the mempool's headroom";
         /// No local address and port left for a FULLNAT flow.
