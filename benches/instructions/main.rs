@@ -1,0 +1,97 @@
+//! Work for an instruction counter: the load-balancing stage on plain buffers, without DPDK.
+//!
+//! `weir-instructions CASE PACKETS` sets a case up, sends so many packets through it and prints how many were sent on.
+//! `scripts/bench-check` runs it under callgrind with two numbers of packets and takes the difference, so that set-up does
+//! not count; the case `copy` only puts the frame into its buffer, and is subtracted from the others.
+
+#![forbid(unsafe_code)]
+
+mod world;
+
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use weir_rings::message::{Forward, Tunnel};
+use world::{BURST, World, frame};
+
+/// Flows of the hit cases: they fit in the first-level cache's reach, where instructions are what counts.
+const FLOWS: u32 = 1024;
+
+/// A case: how packets are forwarded, and whether each begins a flow.
+struct Case {
+    name: &'static str,
+    forward: Forward,
+    new_flows: bool,
+}
+
+const CASES: [Case; 4] = [
+    Case {
+        name: "dr-hit",
+        forward: Forward::Dr,
+        new_flows: false,
+    },
+    Case {
+        name: "ipip-hit",
+        forward: Forward::Tunnel(Tunnel::Ipip),
+        new_flows: false,
+    },
+    Case {
+        name: "nat-hit",
+        forward: Forward::Nat,
+        new_flows: false,
+    },
+    Case {
+        name: "dr-new",
+        forward: Forward::Dr,
+        new_flows: true,
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, packets] = &arguments[..] else {
+        return usage();
+    };
+    let Ok(packets) = packets.parse::<u32>() else {
+        return usage();
+    };
+    let sent = match CASES.iter().find(|case| case.name == name) {
+        Some(case) => run(case, packets),
+        None if name == "copy" => copy(packets),
+        None => return usage(),
+    };
+    println!("{sent}");
+    ExitCode::SUCCESS
+}
+
+fn usage() -> ExitCode {
+    let names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+    eprintln!("usage: weir-instructions copy|{} PACKETS", names.join("|"));
+    ExitCode::from(2)
+}
+
+fn run(case: &Case, packets: u32) -> u64 {
+    let mut world = World::new(case.forward);
+    let ack = frame(false);
+    let syn = frame(true);
+    if case.new_flows {
+        return bursts(packets).map(|first| world.send(&syn, first)).sum();
+    }
+    for first in bursts(FLOWS) {
+        world.send(&syn, first);
+    }
+    bursts(packets).map(|first| world.send(&ack, first % FLOWS)).sum()
+}
+
+fn copy(packets: u32) -> u64 {
+    let mut world = World::new(Forward::Dr);
+    let ack = frame(false);
+    bursts(packets)
+        .map(|first| black_box(world.fill(&ack, first % FLOWS)))
+        .sum()
+}
+
+/// The first client of each burst.
+fn bursts(packets: u32) -> impl Iterator<Item = u32> {
+    (0..packets).step_by(BURST)
+}
