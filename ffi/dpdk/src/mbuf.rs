@@ -155,7 +155,9 @@ impl Mbuf {
     #[must_use]
     pub fn truncate(&mut self, len: usize) -> bool {
         let header = self.header_mut();
-        let Ok(count) = u16::try_from(len) else { return false };
+        let Ok(count) = u16::try_from(len) else {
+            return false;
+        };
         if count > header.data_len {
             return false;
         }

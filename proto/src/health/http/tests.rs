@@ -143,7 +143,14 @@ fn mutate(reply: &mut Vec<u8>, draw: &mut impl FnMut(usize) -> usize) {
         2 if at < reply.len() => reply[at] ^= 1 << draw(8),
         3 => reply.extend_from_within(at.min(other)..at.max(other)),
         _ => {
-            let line = [&b"\r\n\r\n"[..], b"\n", b"HTTP/1.1 200 OK\r\n", b"\0", b": ", b"100"][draw(6)];
+            let line = [
+                &b"\r\n\r\n"[..],
+                b"\n",
+                b"HTTP/1.1 200 OK\r\n",
+                b"\0",
+                b": ",
+                b"100",
+            ][draw(6)];
             reply.splice(at..at, line.iter().copied());
         }
     }
@@ -153,9 +160,15 @@ fn mutate(reply: &mut Vec<u8>, draw: &mut impl FnMut(usize) -> usize) {
 /// a reply never changes what it means.
 #[test]
 fn a_million_mutated_replies() {
-    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x5eed);
+    let seed = std::env::var("WEIR_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(0x5eed);
     let mut draw = draws(seed);
-    let originals: Vec<_> = replies().into_iter().filter(|(reply, _)| reply.len() < 200).collect();
+    let originals: Vec<_> = replies()
+        .into_iter()
+        .filter(|(reply, _)| reply.len() < 200)
+        .collect();
     for round in 0..1_000_000 {
         let mut reply = originals[draw(originals.len())].0.clone();
         for _ in 0..=draw(4) {
@@ -163,6 +176,10 @@ fn a_million_mutated_replies() {
         }
         let whole = read_in_pieces(&reply, usize::MAX);
         let size = 1 + draw(40);
-        assert_eq!(read_in_pieces(&reply, size), whole, "WEIR_SEED={seed}, round {round}, pieces of {size}");
+        assert_eq!(
+            read_in_pieces(&reply, size),
+            whole,
+            "WEIR_SEED={seed}, round {round}, pieces of {size}"
+        );
     }
 }
