@@ -58,7 +58,7 @@ bench: ## micro-benchmarks of the packet path
 	@scripts/install-deps rust build
 	cargo bench -p weir-benches
 
-bench-check: ## instructions per packet against the recorded ones; the regression gate
+bench-check: ## instructions per packet against the recorded ones; 2 % more fails
 	@scripts/install-deps rust build bench
 	@scripts/bench-check
 
