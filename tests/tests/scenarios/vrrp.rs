@@ -1,0 +1,305 @@
+//! VRRP of `weir-control` on kernel interfaces, without a data plane, against Debian's keepalived and against itself.
+//!
+//! Times are upper bounds that hold on a busy machine; how long it takes when the machine is quiet is a benchmark's
+//! business.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use weir_tests::lab::{Lab, LabError, Node, Process, wait_until};
+use weir_tests::scenario::{binary, scenario};
+
+const V4: &str = "192.0.2.100";
+const V6: &str = "2001:db8::100";
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// One way of speaking VRRP, in the words of both.
+struct Flavour {
+    name: &'static str,
+    weir: &'static str,
+    keepalived: &'static str,
+    vip: &'static str,
+    /// Silence after which priority 50 takes over.
+    down: Duration,
+}
+
+const FLAVOURS: &[Flavour] = &[
+    Flavour {
+        name: "v2 password",
+        weir: "auth = 'password'\nauth_file = 'SECRET'\n",
+        keepalived: "advert_int 1\nauthentication {\nauth_type PASS\nauth_pass 1111\n}\n",
+        vip: V4,
+        down: Duration::from_millis(3_805),
+    },
+    Flavour {
+        name: "v2 authentication header",
+        weir: "auth = 'header'\nauth_file = 'SECRET'\n",
+        keepalived: "advert_int 1\nauthentication {\nauth_type AH\nauth_pass 1111\n}\n",
+        vip: V4,
+        down: Duration::from_millis(3_805),
+    },
+    Flavour {
+        name: "v3",
+        weir: "version = 3\nadvert_interval_ms = 100\n",
+        keepalived: "version 3\nadvert_int 0.1\n",
+        vip: V4,
+        down: Duration::from_millis(381),
+    },
+    Flavour {
+        name: "v3 unicast",
+        weir: "version = 3\nadvert_interval_ms = 100\nunicast_peers = ['192.0.2.2']\n",
+        keepalived: "version 3\nadvert_int 0.1\nunicast_peer {\n192.0.2.1\n}\n",
+        vip: V4,
+        down: Duration::from_millis(381),
+    },
+    Flavour {
+        name: "v3 IPv6",
+        weir: "version = 3\nadvert_interval_ms = 100\n",
+        keepalived: "version 3\nadvert_int 0.1\n",
+        vip: V6,
+        down: Duration::from_millis(381),
+    },
+];
+
+/// Two directors and where their files lie.
+struct Directors {
+    weir: Node,
+    peer: Node,
+    dir: PathBuf,
+}
+
+impl Directors {
+    fn new(lab: &mut Lab) -> Result<Self, LabError> {
+        let (weir, peer) = (lab.add_node("weir", "eth0")?, lab.add_node("peer", "eth0")?);
+        for (node, host) in [(&weir, 1), (&peer, 2)] {
+            for key in ["all", "default", "eth0"] {
+                node.sysctl(&format!("net.ipv6.conf.{key}.accept_dad"), "0")?;
+                node.sysctl(&format!("net.ipv6.conf.{key}.disable_ipv6"), "0")?;
+            }
+            node.ip("link set eth0 down")?;
+            node.ip("link set eth0 up")?;
+            node.ip(&format!("address add 192.0.2.{host}/24 dev eth0"))?;
+        }
+        let dir = lab.dir().to_path_buf();
+        write(&dir.join("secret"), "1111\n", 0o600)?;
+        Ok(Self { weir, peer, dir })
+    }
+
+    fn weir_on(&self, node: &Node, priority: u8, flavour: &Flavour, tag: &str) -> Result<Process, LabError> {
+        let dir = self.dir.display();
+        let addresses = match flavour.vip {
+            V6 => format!("'fe80::100/64', '{V6}/64'"),
+            vip => format!("'{vip}/24'"),
+        };
+        let text = format!(
+            "[control]\nsocket = '{dir}/{tag}.sock'\n[dataplane]\nsocket = '{dir}/{tag}-none.sock'\n\
+             [[vrrp]]\nname = 'VI_1'\ninterface = 'eth0'\nvirtual_router_id = 51\npriority = {priority}\n\
+             addresses = [{addresses}]\n{}",
+            flavour.weir.replace("SECRET", &format!("{dir}/secret"))
+        );
+        let file = self.dir.join(format!("{tag}.toml"));
+        write(&file, &text, 0o600)?;
+        let program = binary("weir-control")?;
+        let mut command = node.command(&program.to_string_lossy());
+        command.arg("--config").arg(&file);
+        Process::start(tag, &mut command, &self.dir.join(format!("{tag}.log")))
+    }
+
+    fn keepalived(&self, priority: u8, flavour: &Flavour) -> Result<Process, LabError> {
+        let addresses = match flavour.vip {
+            V6 => format!("fe80::100/64\n{V6}/64"),
+            vip => format!("{vip}/24"),
+        };
+        let text = format!(
+            "vrrp_instance VI_1 {{\nstate BACKUP\ninterface eth0\nvirtual_router_id 51\npriority {priority}\n\
+             {}virtual_ipaddress {{\n{addresses}\n}}\n}}\n",
+            flavour.keepalived
+        );
+        let (file, dir) = (self.dir.join("keepalived.conf"), self.dir.display());
+        write(&file, &text, 0o600)?;
+        let mut command = self.peer.command("keepalived");
+        command
+            .args([
+                "--dont-fork",
+                "--log-console",
+                "--log-detail",
+                "--vrrp",
+                "--use-file",
+            ])
+            .arg(&file);
+        command.args([
+            "--pid",
+            &format!("{dir}/keepalived.pid"),
+            "--vrrp_pid",
+            &format!("{dir}/vrrp.pid"),
+        ]);
+        Process::start("keepalived", &mut command, &self.dir.join("keepalived.log"))
+    }
+
+    /// Waits until exactly this director holds the address; how long that took.
+    fn only(&self, node: &Node, vip: &str) -> Result<Duration, LabError> {
+        let start = Instant::now();
+        wait_until(&format!("{vip} on {} only", node.short_name()), PATIENCE, || {
+            let holds = |node: &Node| {
+                node.run("ip", "address show dev eth0")
+                    .is_ok_and(|text| text.contains(vip))
+            };
+            let holders: Vec<&str> = [&self.weir, &self.peer]
+                .into_iter()
+                .filter(|node| holds(node))
+                .map(|node| node.short_name())
+                .collect();
+            if holders == [node.short_name()] {
+                Ok(())
+            } else {
+                Err(format!("{holders:?}"))
+            }
+        })?;
+        Ok(start.elapsed())
+    }
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), LabError> {
+    let written =
+        fs::write(path, text).and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)));
+    written.map_err(|error| LabError::unexpected(format!("{}: {error}", path.display())))
+}
+
+/// Without keepalived on the machine there is nothing to compare with.
+fn keepalived_is_here() -> bool {
+    let here = ["/usr/sbin/keepalived", "/usr/bin/keepalived"]
+        .iter()
+        .any(|path| Path::new(path).exists());
+    if !here {
+        eprintln!("NOT RUN: needs the program keepalived");
+    }
+    here
+}
+
+#[test]
+fn with_keepalived_as_peer_the_same_director_wins_as_among_two_keepaliveds() {
+    if !keepalived_is_here() {
+        return;
+    }
+    for flavour in FLAVOURS {
+        scenario(&format!("vrrp: {} with keepalived", flavour.name), |lab| {
+            let directors = Directors::new(lab)?;
+            let _keepalived = directors.keepalived(100, flavour)?;
+            directors.only(&directors.peer, flavour.vip)?;
+            // A higher priority takes over, an orderly end gives back.
+            let weir = directors.weir_on(&directors.weir, 150, flavour, "high")?;
+            directors.only(&directors.weir, flavour.vip)?;
+            assert!(weir.stop()?.success());
+            let given_back = directors.only(&directors.peer, flavour.vip)?;
+            assert!(
+                given_back < flavour.down,
+                "{}: {given_back:?} after \"I stop\"",
+                flavour.name
+            );
+            // A lower priority waits, and takes over from one that has gone silent.
+            let weir = directors.weir_on(&directors.weir, 50, flavour, "low")?;
+            std::thread::sleep(flavour.down);
+            directors.only(&directors.peer, flavour.vip)?;
+            lab.plug(&directors.peer, false)?;
+            let start = Instant::now();
+            wait_until("weir takes over", PATIENCE, || {
+                let log = weir.log();
+                if log.contains("has been silent for") {
+                    Ok(())
+                } else {
+                    Err("not yet")
+                }
+            })?;
+            let silence = start.elapsed();
+            assert!(
+                silence < flavour.down + Duration::from_secs(1),
+                "{}: {silence:?}",
+                flavour.name
+            );
+            lab.plug(&directors.peer, true)?;
+            directors.only(&directors.peer, flavour.vip).map(drop)
+        });
+    }
+}
+
+const FAST: Flavour = Flavour {
+    name: "v3, 100 ms",
+    weir: "version = 3\nadvert_interval_ms = 100\n",
+    keepalived: "",
+    vip: V4,
+    down: Duration::from_millis(400),
+};
+
+#[test]
+fn a_director_that_was_stopped_yields_when_it_goes_on() {
+    scenario("vrrp: SIGSTOP", |lab| {
+        let directors = Directors::new(lab)?;
+        let mut high = directors.weir_on(&directors.weir, 150, &FAST, "high")?;
+        directors.only(&directors.weir, V4)?;
+        let mut low = directors.weir_on(&directors.peer, 100, &FAST, "low")?;
+        low.wait_for_log("started", PATIENCE)?;
+        high.signal(Signal::STOP)?;
+        low.wait_for_log("has been silent for", PATIENCE)?;
+        std::thread::sleep(Duration::from_secs(2));
+        high.signal(Signal::CONT)?;
+        high.wait_for_log("we did not run for", PATIENCE)?;
+        directors.only(&directors.weir, V4).map(drop)
+    });
+}
+
+#[test]
+fn a_hand_over_moves_the_addresses_and_leaves_them_there() {
+    scenario("vrrp: hand-over", |lab| {
+        let directors = Directors::new(lab)?;
+        let _high = directors.weir_on(&directors.weir, 150, &FAST, "high")?;
+        directors.only(&directors.weir, V4)?;
+        let mut low = directors.weir_on(&directors.peer, 100, &FAST, "low")?;
+        low.wait_for_log("started", PATIENCE)?;
+        let weirctl = binary("weirctl")?.to_string_lossy().into_owned();
+        let socket = directors.dir.join("high.sock");
+        let ask = |words: &str| {
+            directors
+                .weir
+                .run(&weirctl, &format!("--socket {} {words}", socket.display()))
+        };
+        ask("failover")?;
+        directors.only(&directors.peer, V4)?;
+        std::thread::sleep(FAST.down * 2);
+        directors.only(&directors.peer, V4)?;
+        let shown = ask("vrrp VI_1")?;
+        assert!(shown.contains("handed over to 192.0.2.2 as asked"), "{shown}");
+        ask("failover --resume")?;
+        directors.only(&directors.weir, V4)?;
+        let events = ask("events")?;
+        assert!(
+            events.contains("has priority 100, lower than our 150"),
+            "{events}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_partition_gives_two_actives_and_its_end_one() {
+    scenario("vrrp: partition", |lab| {
+        let directors = Directors::new(lab)?;
+        let _high = directors.weir_on(&directors.weir, 150, &FAST, "high")?;
+        directors.only(&directors.weir, V4)?;
+        let mut low = directors.weir_on(&directors.peer, 100, &FAST, "low")?;
+        low.wait_for_log("started", PATIENCE)?;
+        // There is still a carrier, but nothing gets through.
+        directors.peer.run("nft", "add table ip cut")?;
+        for way in ["input", "output"] {
+            let chain =
+                format!("add chain ip cut {way} {{ type filter hook {way} priority 0 ; policy drop ; }}");
+            directors.peer.run("nft", &chain)?;
+        }
+        low.wait_for_log("kind=\"active\"", PATIENCE)?;
+        directors.peer.run("nft", "delete table ip cut")?;
+        low.wait_for_log("higher than our 100", PATIENCE)?;
+        directors.only(&directors.weir, V4).map(drop)
+    });
+}
