@@ -31,10 +31,16 @@ pub(super) struct Instance {
     /// Addresses on the kernel interface, with their prefix lengths.
     on_kernel: Vec<(IpAddr, u8)>,
     holding: bool,
+    /// Why the last advertisement could not be sent: told once, not with each.
+    unsent: Option<String>,
 }
 
 fn unix_now() -> UnixTime {
-    UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
+    UnixTime(
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO),
+    )
 }
 
 fn own_link(wanted: &Wanted) -> String {
@@ -49,8 +55,9 @@ fn trackers(wanted: &Wanted) -> Vec<Tracker> {
         up: None,
     };
     let mut trackers = vec![implied(own_link(wanted))];
-    if wanted.vrrp.port.is_some() {
+    if let Some(port) = &wanted.vrrp.port {
         trackers.push(implied(DATAPLANE.to_owned()));
+        trackers.push(implied(weir_configs::Tracked::Port(port.clone()).label()));
     }
     trackers.extend(wanted.vrrp.tracks.iter().map(|track| Tracker {
         name: track.what.label(),
@@ -76,6 +83,7 @@ impl Instance {
             problem: None,
             on_kernel: Vec::new(),
             holding: false,
+            unsent: None,
         }
     }
 
@@ -132,7 +140,10 @@ impl Instance {
         if !self.holding || self.wanted.vrrp.port.is_none() {
             return Vec::new();
         }
-        self.all_addresses().into_iter().map(|(address, _)| address).collect()
+        self.all_addresses()
+            .into_iter()
+            .map(|(address, _)| address)
+            .collect()
     }
 
     fn all_addresses(&self) -> Vec<(IpAddr, u8)> {
@@ -149,7 +160,15 @@ impl Instance {
             let vrrp = &wanted.vrrp;
             let v6 = vrrp.addresses.first().is_some_and(|first| first.addr().is_ipv6());
             let place = (wanted.interface.clone(), vrrp.port.clone(), vrrp.source);
-            (vrrp.name.clone(), vrrp.virtual_router_id, vrrp.version, v6, place, vrrp.auth, vrrp.unicast_peers.is_empty())
+            (
+                vrrp.name.clone(),
+                vrrp.virtual_router_id,
+                vrrp.version,
+                v6,
+                place,
+                vrrp.auth,
+                vrrp.unicast_peers.is_empty(),
+            )
         };
         identity(&self.wanted) == identity(wanted)
     }
@@ -168,7 +187,12 @@ impl Instance {
         match resolve::resolve(&self.wanted.vrrp, &self.wanted.interface) {
             Ok(config) if config == *machine.config() => {}
             Ok(config) => machine.handle(now, Input::Config(Box::new(config))),
-            Err(problem) => around.event(now, self.name(), "error", format!("keeps its configuration: {problem}")),
+            Err(problem) => around.event(
+                now,
+                self.name(),
+                "error",
+                format!("keeps its configuration: {problem}"),
+            ),
         }
         self.input(now, Input::Tracked(self.tracking.tracked()));
         if self.holding {
@@ -200,7 +224,11 @@ impl Instance {
                 self.track(now, &track.what.label(), up);
             }
         }
-        if self.machine.as_ref().is_some_and(|machine| machine.state() == State::Initialize) {
+        if self
+            .machine
+            .as_ref()
+            .is_some_and(|machine| machine.state() == State::Initialize)
+        {
             self.input(now, Input::Startup);
         }
     }
@@ -209,7 +237,10 @@ impl Instance {
         let Some(link) = &self.link else { return };
         let opened = self.resolved().and_then(|config| {
             let endpoint = Endpoint::open(&config, &self.wanted.interface, link.ifindex);
-            Ok((config, endpoint.map_err(|error| format!("no socket on {}: {error}", self.wanted.interface))?))
+            Ok((
+                config,
+                endpoint.map_err(|error| format!("no socket on {}: {error}", self.wanted.interface))?,
+            ))
         });
         match opened {
             Ok((config, endpoint)) => {
@@ -274,18 +305,33 @@ impl Instance {
             Action::Announce { rounds } => self.announce(rounds),
             Action::Became { state, why } => self.became(now, state, &why.to_string(), around),
             Action::Rival(Some(rival)) => around.event(now, self.name(), "rival", rival.to_string()),
-            Action::Rival(None) => around.event(now, self.name(), "rival", "no other active router any more".into()),
+            Action::Rival(None) => around.event(
+                now,
+                self.name(),
+                "rival",
+                "no other active router any more".into(),
+            ),
             Action::HeardLowerPriority => tracing::debug!(vrrp = self.name(), "heard a lower priority"),
             Action::Ready(_) => {}
         }
     }
 
     fn send(&mut self, priority: u8) {
-        let (Some(endpoint), Some(machine)) = (&self.endpoint, &self.machine) else { return };
+        let (Some(endpoint), Some(machine)) = (&self.endpoint, &self.machine) else {
+            return;
+        };
+        let mut unsent = None;
         for outgoing in self.codec.write(machine.config(), unix_now(), priority) {
             if let Err(error) = endpoint.send(&outgoing) {
-                tracing::warn!(vrrp = %self.wanted.vrrp.name, to = %outgoing.to, %error, "advertisement not sent");
+                unsent = Some(format!("advertisements to {} are not sent: {error}", outgoing.to));
             }
+        }
+        if unsent != self.unsent {
+            match &unsent {
+                Some(problem) => tracing::warn!(vrrp = %self.wanted.vrrp.name, "{problem}"),
+                None => tracing::info!(vrrp = %self.wanted.vrrp.name, "advertisements are sent again"),
+            }
+            self.unsent = unsent;
         }
     }
 
@@ -296,15 +342,27 @@ impl Instance {
             return;
         }
         let wanted = if hold { self.all_addresses() } else { Vec::new() };
-        let (Some(netlink), Some(link)) = (&around.netlink, &self.link) else { return };
+        let (Some(netlink), Some(link)) = (&around.netlink, &self.link) else {
+            return;
+        };
         for (address, prefix_len) in self.on_kernel.iter().filter(|held| !wanted.contains(held)) {
             if let Err(error) = netlink.delete_address(link.ifindex, *address, *prefix_len) {
-                around.event(now, self.name(), "error", format!("{address} stays on {}: {error}", self.wanted.interface));
+                around.event(
+                    now,
+                    self.name(),
+                    "error",
+                    format!("{address} stays on {}: {error}", self.wanted.interface),
+                );
             }
         }
         for (address, prefix_len) in &wanted {
             if let Err(error) = netlink.add_address(link.ifindex, *address, *prefix_len) {
-                around.event(now, self.name(), "error", format!("{address} is not on {}: {error}", self.wanted.interface));
+                around.event(
+                    now,
+                    self.name(),
+                    "error",
+                    format!("{address} is not on {}: {error}", self.wanted.interface),
+                );
             }
         }
         self.on_kernel = wanted;
@@ -312,8 +370,14 @@ impl Instance {
 
     /// The dataplane announces by itself what it newly holds; the kernel does not.
     fn announce(&self, rounds: u8) {
-        let Some(link) = self.link.as_ref().filter(|_| self.wanted.vrrp.port.is_none()) else { return };
-        let addresses: Vec<IpAddr> = self.all_addresses().into_iter().map(|(address, _)| address).collect();
+        let Some(link) = self.link.as_ref().filter(|_| self.wanted.vrrp.port.is_none()) else {
+            return;
+        };
+        let addresses: Vec<IpAddr> = self
+            .all_addresses()
+            .into_iter()
+            .map(|(address, _)| address)
+            .collect();
         if let Err(error) = kernel::announce(&self.wanted.interface, link.mac, &addresses, rounds) {
             tracing::warn!(vrrp = self.name(), %error, "addresses not announced");
         }
@@ -334,7 +398,10 @@ impl Instance {
             priority: self.machine.as_ref().map_or(vrrp.priority, Machine::priority),
         };
         if around.jobs.try_send(job).is_err() {
-            tracing::warn!(vrrp = self.name(), "too many changes of state wait for their notify programs: one is left out");
+            tracing::warn!(
+                vrrp = self.name(),
+                "too many changes of state wait for their notify programs: one is left out"
+            );
         }
     }
 
@@ -350,7 +417,9 @@ impl Instance {
     // ===== for people =====
 
     fn is_at_fault(&self) -> bool {
-        self.machine.as_ref().is_none_or(|machine| machine.fault().is_some())
+        self.machine
+            .as_ref()
+            .is_none_or(|machine| machine.fault().is_some())
     }
 
     fn state_word(&self) -> &'static str {
@@ -374,7 +443,11 @@ impl Instance {
             why: self.problem.clone().unwrap_or_default(),
             priority: vrrp.priority,
             effective_priority: vrrp.priority,
-            addresses: self.all_addresses().iter().map(|(address, len)| format!("{address}/{len}")).collect(),
+            addresses: self
+                .all_addresses()
+                .iter()
+                .map(|(address, len)| format!("{address}/{len}"))
+                .collect(),
             tracks: trackers
                 .map(|tracker| Track {
                     name: tracker.name.clone(),
@@ -402,11 +475,14 @@ fn fill(status: &mut Status, machine: &Machine, now: Instant, clock: &Clock) {
     };
     status.effective_priority = machine.priority();
     status.source = machine.config().source.to_string();
-    status.active = machine.active().filter(|_| machine.state() == State::Backup).map(|peer| Active {
-        address: peer.address.to_string(),
-        priority: peer.priority,
-        heard_unix_ms: clock.unix_ms(peer.heard_at),
-    });
+    status.active = machine
+        .active()
+        .filter(|_| machine.state() == State::Backup)
+        .map(|peer| Active {
+            address: peer.address.to_string(),
+            priority: peer.priority,
+            heard_unix_ms: clock.unix_ms(peer.heard_at),
+        });
     status.advert_interval_ms = micros(machine.active_interval()) / 1000;
     status.active_down_us = micros(machine.active_down_interval());
     status.next = machine.poll_timeout().map(|(at, timer)| Next {
@@ -443,5 +519,8 @@ fn stats(machine: &Machine) -> BTreeMap<String, u64> {
         ("rivals", stats.rivals),
     ];
     let rejects = stats.rejects().map(|(reject, count)| (reject.name(), count));
-    own.into_iter().chain(rejects).map(|(name, count)| (name.to_owned(), count)).collect()
+    own.into_iter()
+        .chain(rejects)
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect()
 }

@@ -32,8 +32,16 @@ impl Netlink {
     pub(super) fn open(news: bool) -> io::Result<Self> {
         let mut flags = SockFlag::SOCK_CLOEXEC;
         flags.set(SockFlag::SOCK_NONBLOCK, news);
-        let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
-        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, if news { GROUPS } else { 0 }))?;
+        let fd = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            flags,
+            SockProtocol::NetlinkRoute,
+        )?;
+        bind(
+            fd.as_raw_fd(),
+            &NetlinkAddr::new(0, if news { GROUPS } else { 0 }),
+        )?;
         Ok(Self(fd))
     }
 
@@ -52,7 +60,13 @@ impl Netlink {
 
     /// Puts an address on an interface; one that is there already is well.
     pub(super) fn add_address(&self, ifindex: u32, address: IpAddr, prefix_len: u8) -> io::Result<()> {
-        self.order(NEW_ADDRESS, REQUEST_ACK | CREATE_REPLACE, ifindex, address, prefix_len)
+        self.order(
+            NEW_ADDRESS,
+            REQUEST_ACK | CREATE_REPLACE,
+            ifindex,
+            address,
+            prefix_len,
+        )
     }
 
     /// Takes an address off an interface; one that is not there is well.
@@ -65,7 +79,12 @@ impl Netlink {
 
     fn order(&self, kind: u16, flags: u16, ifindex: u32, address: IpAddr, prefix_len: u8) -> io::Result<()> {
         let message = address_message(kind, flags, ifindex, address, prefix_len);
-        sendto(self.0.as_raw_fd(), &message, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+        sendto(
+            self.0.as_raw_fd(),
+            &message,
+            &NetlinkAddr::new(0, 0),
+            MsgFlags::empty(),
+        )?;
         let mut answer = [0; 4096];
         let len = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
         acknowledged(&answer[..len])
@@ -111,8 +130,14 @@ fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
 
 fn acknowledged(answer: &[u8]) -> io::Result<()> {
     let malformed = || io::Error::from(io::ErrorKind::InvalidData);
-    let kind: [u8; 2] = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).ok_or_else(malformed)?;
-    let code: [u8; 4] = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).ok_or_else(malformed)?;
+    let kind: [u8; 2] = answer
+        .get(4..6)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(malformed)?;
+    let code: [u8; 4] = answer
+        .get(16..20)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(malformed)?;
     match (u16::from_ne_bytes(kind), i32::from_ne_bytes(code)) {
         (ERROR, 0) => Ok(()),
         (ERROR, code) => Err(io::Error::from_raw_os_error(-code)),
@@ -157,12 +182,16 @@ fn mac(text: &str) -> Option<MacAddr> {
 /// The address advertisements come from by default: the first of the family, link-local for IPv6, and none that is
 /// shared.
 pub(super) fn source_address(interface: &str, v6: bool, shared: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-    let addresses = nix::ifaddrs::getifaddrs().ok()?.filter(|entry| entry.interface_name == interface);
+    let addresses = nix::ifaddrs::getifaddrs()
+        .ok()?
+        .filter(|entry| entry.interface_name == interface);
     let mut found = addresses.filter_map(|entry| {
         let address = entry.address?;
         match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
             (Some(v4), None) if !v6 => Some(IpAddr::V4(v4.ip())),
-            (None, Some(address)) if v6 && address.ip().is_unicast_link_local() => Some(IpAddr::V6(address.ip())),
+            (None, Some(address)) if v6 && address.ip().is_unicast_link_local() => {
+                Some(IpAddr::V6(address.ip()))
+            }
             _ => None,
         }
     });
@@ -172,8 +201,12 @@ pub(super) fn source_address(interface: &str, v6: bool, shared: impl Fn(IpAddr) 
 /// Tells everybody on the link where these addresses are now, each `rounds` times.
 pub(super) fn announce(interface: &str, mac: MacAddr, addresses: &[IpAddr], rounds: u8) -> io::Result<()> {
     let all = pnet_datalink::interfaces();
-    let found = all.iter().find(|candidate| candidate.name == interface).ok_or(io::ErrorKind::NotFound)?;
-    let pnet_datalink::Channel::Ethernet(mut sender, _) = pnet_datalink::channel(found, channel_config())? else {
+    let found = all
+        .iter()
+        .find(|candidate| candidate.name == interface)
+        .ok_or(io::ErrorKind::NotFound)?;
+    let pnet_datalink::Channel::Ethernet(mut sender, _) = pnet_datalink::channel(found, channel_config())?
+    else {
         return Err(io::ErrorKind::Unsupported.into());
     };
     for _ in 0..rounds {

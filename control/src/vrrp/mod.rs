@@ -91,8 +91,17 @@ impl Vrrp {
         let (jobs, jobs_taken) = mpsc::channel(JOBS_MAX);
         let shared = Arc::new(Mutex::new(Shared::default()));
         tokio::spawn(notify::run(jobs_taken));
-        let runtime = Runtime::new(clock, taken, Arc::clone(&wake), held_sender, jobs, Arc::clone(&shared));
-        let thread = std::thread::Builder::new().name("vrrp".into()).spawn(move || runtime.run())?;
+        let runtime = Runtime::new(
+            clock,
+            taken,
+            Arc::clone(&wake),
+            held_sender,
+            jobs,
+            Arc::clone(&shared),
+        );
+        let thread = std::thread::Builder::new()
+            .name("vrrp".into())
+            .spawn(move || runtime.run())?;
         Ok(Self {
             node: node.to_owned(),
             trackers: track::Trackers::new(commands.clone(), Arc::clone(&wake)),
@@ -108,7 +117,10 @@ impl Vrrp {
     pub fn configure(&mut self, config: &Config) {
         let wanted = config.vrrps.iter().filter_map(|vrrp| {
             let vrrp = vrrp.on_node(&self.node);
-            let of_port = vrrp.port.as_deref().and_then(|port| config.port(port)?.host_interface.clone());
+            let of_port = vrrp
+                .port
+                .as_deref()
+                .and_then(|port| config.port(port)?.host_interface.clone());
             let interface = of_port.or_else(|| vrrp.interface.clone())?;
             Some(Wanted { vrrp, interface })
         });
@@ -119,7 +131,10 @@ impl Vrrp {
 
     /// Whether the dataplane is to hold `address`: a shared one while we are active, any other one always.
     pub fn holds(&self, config: &Config, address: IpAddr) -> bool {
-        let shared = config.vrrps.iter().any(|vrrp| vrrp.port.is_some() && vrrp.holds(address));
+        let shared = config
+            .vrrps
+            .iter()
+            .any(|vrrp| vrrp.port.is_some() && vrrp.holds(address));
         !shared || self.held.borrow().contains(&address)
     }
 
@@ -159,7 +174,12 @@ impl Vrrp {
 
     /// Events from number `from` on.
     pub fn events(&self, from: u64) -> Vec<status::Event> {
-        locked(&self.shared).events.iter().filter(|event| event.id >= from).cloned().collect()
+        locked(&self.shared)
+            .events
+            .iter()
+            .filter(|event| event.id >= from)
+            .cloned()
+            .collect()
     }
 
     /// Says "I stop" where we are active, lets every address go, and ends the thread.

@@ -35,8 +35,12 @@ pub(super) async fn run(mut jobs: mpsc::Receiver<Job>) {
         let arguments = ["INSTANCE", &job.name, job.state, &priority];
         match program::run(path, &arguments, &job.user, LIMIT).await {
             Ok(status) if status.success() => {}
-            Ok(status) => tracing::warn!(vrrp = %job.name, program = %path.display(), %status, "notify program failed"),
-            Err(error) => tracing::warn!(vrrp = %job.name, program = %path.display(), %error, "notify program failed"),
+            Ok(status) => {
+                tracing::warn!(vrrp = %job.name, program = %path.display(), %status, "notify program failed")
+            }
+            Err(error) => {
+                tracing::warn!(vrrp = %job.name, program = %path.display(), %error, "notify program failed")
+            }
         }
     }
 }
@@ -49,7 +53,10 @@ fn line(job: &Job) -> String {
 fn write(path: &Path, line: &str) -> std::io::Result<()> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let mut file = std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(flags)
+        .open(path)?;
     if !file.metadata()?.file_type().is_fifo() {
         return Err(std::io::Error::other("not a pipe: make one with mkfifo"));
     }

@@ -54,11 +54,23 @@ pub fn check(path: &Path) -> Result<(), ProgramError> {
 ///
 /// # Errors
 /// It was refused, could not be started, or did not end in time.
-pub async fn run(path: &Path, arguments: &[&str], user: &str, limit: Duration) -> Result<ExitStatus, ProgramError> {
+pub async fn run(
+    path: &Path,
+    arguments: &[&str],
+    user: &str,
+    limit: Duration,
+) -> Result<ExitStatus, ProgramError> {
     check(path)?;
     let mut command = tokio::process::Command::new(path);
-    command.args(arguments).env_clear().env("PATH", PATH).current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", PATH)
+        .current_dir("/");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.process_group(0).kill_on_drop(true);
     if rustix::process::geteuid().is_root() {
         let account = nix::unistd::User::from_name(user).map_err(std::io::Error::from)?;
@@ -67,7 +79,9 @@ pub async fn run(path: &Path, arguments: &[&str], user: &str, limit: Duration) -
         command.gid(account.gid.as_raw()).uid(account.uid.as_raw());
     }
     let mut child = command.spawn()?;
-    let group = child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+    let group = child
+        .id()
+        .and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
     match tokio::time::timeout(limit, child.wait()).await {
         Ok(status) => Ok(status?),
         Err(_) => {

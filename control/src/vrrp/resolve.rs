@@ -21,12 +21,17 @@ pub(super) fn resolve(vrrp: &Vrrp, interface: &str) -> Result<Config, String> {
     let v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
     let source = match vrrp.source {
         Some(source) => source,
-        None => kernel::source_address(interface, v6, |address| vrrp.holds(address))
-            .ok_or_else(|| format!("interface {interface} has no address to send from: give it one, or set `source`"))?,
+        None => kernel::source_address(interface, v6, |address| vrrp.holds(address)).ok_or_else(|| {
+            format!("interface {interface} has no address to send from: give it one, or set `source`")
+        })?,
     };
     let millis = |value: u32| Duration::from_millis(u64::from(value));
     let mut config = Config::new(vrrp.virtual_router_id, source, addresses);
-    config.version = if vrrp.version == 2 { Version::V2 } else { Version::V3 };
+    config.version = if vrrp.version == 2 {
+        Version::V2
+    } else {
+        Version::V3
+    };
     config.priority = vrrp.priority;
     config.interval = millis(vrrp.advert_interval_ms);
     config.unicast_peers.clone_from(&vrrp.unicast_peers);
@@ -86,7 +91,10 @@ fn auth(vrrp: &Vrrp, interval: Duration) -> Result<Auth, String> {
 /// The first line of a file that nobody else may read.
 fn read_secret(path: &Path) -> io::Result<String> {
     let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-    let file = fs::OpenOptions::new().read(true).custom_flags(nofollow).open(path)?;
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nofollow)
+        .open(path)?;
     let metadata = file.metadata()?;
     if metadata.mode() & 0o077 != 0 {
         return Err(io::Error::other("others may read it: chmod 600"));
@@ -100,5 +108,8 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
+        .collect()
 }

@@ -101,7 +101,11 @@ impl Runtime {
     ) -> Self {
         let open = |news| {
             let netlink = Netlink::open(news);
-            netlink.inspect_err(|error| tracing::error!(%error, "no netlink socket: VRRP does not see links change")).ok()
+            netlink
+                .inspect_err(
+                    |error| tracing::error!(%error, "no netlink socket: VRRP does not see links change"),
+                )
+                .ok()
         };
         Self {
             around: Surroundings {
@@ -151,16 +155,24 @@ impl Runtime {
     fn wait(&self) {
         let now = self.around.clock.now();
         let deadlines = self.instances.iter().filter_map(Instance::deadline);
-        let next = deadlines.min().map_or(self.look_at, |deadline| deadline.min(self.look_at));
+        let next = deadlines
+            .min()
+            .map_or(self.look_at, |deadline| deadline.min(self.look_at));
         let left = next - now;
         let timeout = Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(left.subsec_nanos()),
         };
-        let sockets = self.instances.iter().filter_map(|instance| instance.endpoint()).map(AsFd::as_fd);
+        let sockets = self
+            .instances
+            .iter()
+            .filter_map(|instance| instance.endpoint())
+            .map(AsFd::as_fd);
         let news = self.news.iter().map(AsFd::as_fd);
         let fds = std::iter::once(self.wake.as_fd()).chain(news).chain(sockets);
-        let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let mut fds: Vec<PollFd<'_>> = fds
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
         if let Err(error) = rustix::event::poll(&mut fds, Some(&timeout))
             && error != rustix::io::Errno::INTR
         {
@@ -269,19 +281,29 @@ impl Runtime {
 
     /// Groups whose members are the same go on as they are; others begin with what their members are now.
     fn regroup(&mut self, now: Instant) {
-        let mut words: Vec<String> = self.instances.iter().filter_map(|instance| instance.group().map(str::to_owned)).collect();
+        let mut words: Vec<String> = self
+            .instances
+            .iter()
+            .filter_map(|instance| instance.group().map(str::to_owned))
+            .collect();
         words.sort();
         words.dedup();
         let mut before = std::mem::take(&mut self.groups);
         for word in words {
-            let members = self.instances.iter().filter(|instance| instance.group() == Some(word.as_str()));
+            let members = self
+                .instances
+                .iter()
+                .filter(|instance| instance.group() == Some(word.as_str()));
             let names: Vec<String> = members.map(|instance| instance.name().to_owned()).collect();
             match before.iter().position(|together| together.names == names) {
                 Some(at) => self.groups.push(before.swap_remove(at)),
                 None => {
                     let mut group = Group::new(names.clone());
                     for (member, name) in names.iter().enumerate() {
-                        let Some(instance) = self.instances.iter().find(|instance| instance.name() == name) else { continue };
+                        let Some(instance) = self.instances.iter().find(|instance| instance.name() == name)
+                        else {
+                            continue;
+                        };
                         group.handle(member, GroupEvent::Became(instance.state()));
                         group.handle(member, GroupEvent::Ready(instance.is_ready()));
                     }
@@ -295,7 +317,10 @@ impl Runtime {
     fn member_of(&self, index: usize) -> Option<(usize, usize)> {
         let name = self.instances[index].name();
         let position = |together: &Together| together.names.iter().position(|member| member == name);
-        self.groups.iter().enumerate().find_map(|(at, together)| Some((at, position(together)?)))
+        self.groups
+            .iter()
+            .enumerate()
+            .find_map(|(at, together)| Some((at, position(together)?)))
     }
 
     fn tell_group(&mut self, now: Instant, index: usize, event: GroupEvent) {
@@ -344,7 +369,11 @@ impl Runtime {
 
     /// Tells the daemon which addresses the dataplane is to hold.
     fn publish_held(&self) {
-        let held: BTreeSet<IpAddr> = self.instances.iter().flat_map(Instance::held_by_dataplane).collect();
+        let held: BTreeSet<IpAddr> = self
+            .instances
+            .iter()
+            .flat_map(Instance::held_by_dataplane)
+            .collect();
         self.held.send_if_modified(|before| {
             let news = *before != held;
             *before = held;
@@ -353,7 +382,11 @@ impl Runtime {
     }
 
     fn show(&self, now: Instant) {
-        let status: Vec<Status> = self.instances.iter().map(|instance| instance.status(now, &self.around.clock)).collect();
+        let status: Vec<Status> = self
+            .instances
+            .iter()
+            .map(|instance| instance.status(now, &self.around.clock))
+            .collect();
         locked(&self.around.shared).status = status;
     }
 

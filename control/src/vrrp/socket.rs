@@ -109,12 +109,19 @@ impl Endpoint {
             let (mut dst, mut ttl) = (None, None);
             for word in message.cmsgs()? {
                 match word {
-                    ControlMessageOwned::Ipv6PacketInfo(info) => dst = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr)),
+                    ControlMessageOwned::Ipv6PacketInfo(info) => {
+                        dst = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr))
+                    }
                     ControlMessageOwned::Ipv6HopLimit(limit) => ttl = u8::try_from(limit).ok(),
                     _ => {}
                 }
             }
-            (message.bytes, message.address.map(|address| address.ip()), dst, ttl)
+            (
+                message.bytes,
+                message.address.map(|address| address.ip()),
+                dst,
+                ttl,
+            )
         };
         let missing = || io::Error::from(io::ErrorKind::InvalidData);
         let (src, dst) = (src.ok_or_else(missing)?, dst.take().ok_or_else(missing)?);
@@ -137,7 +144,9 @@ impl Endpoint {
         };
         let to = SockAddr::from(to);
         match &outgoing.ip_header {
-            Some(header) => self.send.send_to(&[&header[..], &outgoing.payload].concat(), &to)?,
+            Some(header) => self
+                .send
+                .send_to(&[&header[..], &outgoing.payload].concat(), &to)?,
             None => self.send.send_to(&outgoing.payload, &to)?,
         };
         Ok(())
@@ -162,7 +171,10 @@ fn open_v4(
         return Err(io::ErrorKind::InvalidInput.into());
     };
     if multicast {
-        receive.join_multicast_v4_n(&weir_wire::vrrp::GROUP_V4, &InterfaceIndexOrAddress::Index(ifindex))?;
+        receive.join_multicast_v4_n(
+            &weir_wire::vrrp::GROUP_V4,
+            &InterfaceIndexOrAddress::Index(ifindex),
+        )?;
         send.set_multicast_if_v4(&source)?;
         send.set_multicast_loop_v4(false)?;
         send.set_multicast_ttl_v4(u32::from(TTL))?;
@@ -173,7 +185,13 @@ fn open_v4(
     send.bind(&SocketAddr::from((source, 0)).into())
 }
 
-fn open_v6(receive: &Socket, send: &Socket, config: &Config, ifindex: u32, multicast: bool) -> io::Result<()> {
+fn open_v6(
+    receive: &Socket,
+    send: &Socket,
+    config: &Config,
+    ifindex: u32,
+    multicast: bool,
+) -> io::Result<()> {
     let IpAddr::V6(source) = config.source else {
         return Err(io::ErrorKind::InvalidInput.into());
     };

@@ -34,9 +34,15 @@ impl Trackers {
     pub(super) fn watch(&mut self, wanted: &[Wanted]) {
         let tracks = wanted.iter().flat_map(|wanted| {
             let user = &wanted.vrrp.script_user;
-            wanted.vrrp.tracks.iter().map(|track| (track.clone(), user.clone()))
+            wanted
+                .vrrp
+                .tracks
+                .iter()
+                .map(|track| (track.clone(), user.clone()))
         });
-        let tracks: Vec<(Track, String)> = tracks.filter(|(track, _)| is_looked_at_here(&track.what)).collect();
+        let tracks: Vec<(Track, String)> = tracks
+            .filter(|(track, _)| is_looked_at_here(&track.what))
+            .collect();
         if tracks == self.watched {
             return;
         }
@@ -143,7 +149,9 @@ impl Hysteresis {
 
 /// Whether a process has this name, as the kernel keeps it (15 characters).
 fn process_runs(name: &str) -> bool {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return false;
+    };
     let name: String = name.chars().take(15).collect();
     entries.flatten().any(|entry| {
         let comm = std::fs::read_to_string(entry.path().join("comm"));
@@ -163,8 +171,24 @@ mod tests {
     fn rise_and_fall_are_counted_in_a_row() {
         let mut hysteresis = Hysteresis::default();
         let looks = [true, false, false, true, false, false, false, true, true];
-        let found: Vec<_> = looks.iter().map(|passed| hysteresis.count(*passed, 2, 3)).collect();
-        assert_eq!(found, [Some(true), None, None, None, None, None, Some(false), None, Some(true)]);
+        let found: Vec<_> = looks
+            .iter()
+            .map(|passed| hysteresis.count(*passed, 2, 3))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                Some(true),
+                None,
+                None,
+                None,
+                None,
+                None,
+                Some(false),
+                None,
+                Some(true)
+            ]
+        );
     }
 
     #[test]

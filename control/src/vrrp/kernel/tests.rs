@@ -19,7 +19,10 @@ fn answers_are_read_with_care() {
         bytes
     };
     acknowledged(&answer(ERROR, 0)).unwrap();
-    assert_eq!(acknowledged(&answer(ERROR, -1)).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    assert_eq!(
+        acknowledged(&answer(ERROR, -1)).unwrap_err().kind(),
+        io::ErrorKind::PermissionDenied
+    );
     assert!(acknowledged(&answer(3, 0)).is_err());
     assert!(acknowledged(&[0; 10]).is_err());
 }
@@ -33,6 +36,9 @@ fn the_loopback_interface_is_up() {
 
 #[test]
 fn macs_are_read() {
-    assert_eq!(mac("02:00:5e:10:00:ff"), Some(MacAddr([2, 0, 0x5e, 0x10, 0, 0xff])));
+    assert_eq!(
+        mac("02:00:5e:10:00:ff"),
+        Some(MacAddr([2, 0, 0x5e, 0x10, 0, 0xff]))
+    );
     assert_eq!(mac("02:00"), None);
 }

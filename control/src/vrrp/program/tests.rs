@@ -33,7 +33,10 @@ fn what_others_can_change_is_refused() {
     assert!(matches!(check(&open), Err(ProgramError::Writable(_))));
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
     assert!(matches!(check(&good), Err(ProgramError::Writable(_))));
-    assert!(matches!(check(Path::new("/tmp/anything")), Err(ProgramError::Writable(_) | ProgramError::Io(_))));
+    assert!(matches!(
+        check(Path::new("/tmp/anything")),
+        Err(ProgramError::Writable(_) | ProgramError::Io(_))
+    ));
     fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -42,17 +45,37 @@ async fn programs_run_without_rights_and_die_with_their_children() {
     let Some(folder) = folder("run") else { return };
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     let limit = Duration::from_secs(5);
-    let unprivileged = script(&folder, "rights", "test \"$(id -u)\" != 0 && test -z \"$HOME\" && test \"$1\" = one");
-    assert!(run(&unprivileged, &["one"], "nobody", limit).await.unwrap().success());
-    assert!(!run(&unprivileged, &["one two"], "nobody", limit).await.unwrap().success());
-    assert!(matches!(run(&unprivileged, &[], "no-such-user", limit).await, Err(ProgramError::NoUser(_))));
+    let unprivileged = script(
+        &folder,
+        "rights",
+        "test \"$(id -u)\" != 0 && test -z \"$HOME\" && test \"$1\" = one",
+    );
+    assert!(
+        run(&unprivileged, &["one"], "nobody", limit)
+            .await
+            .unwrap()
+            .success()
+    );
+    assert!(
+        !run(&unprivileged, &["one two"], "nobody", limit)
+            .await
+            .unwrap()
+            .success()
+    );
+    assert!(matches!(
+        run(&unprivileged, &[], "no-such-user", limit).await,
+        Err(ProgramError::NoUser(_))
+    ));
     // The child holds on to nothing of ours, but must not outlive its parent.
     let slow = script(&folder, "slow", "sleep 987 & sleep 987");
     let start = Instant::now();
     let ended = run(&slow, &[], "nobody", Duration::from_millis(300)).await;
     assert!(matches!(ended, Err(ProgramError::TimedOut(_))), "{ended:?}");
     assert!(start.elapsed() < Duration::from_secs(3));
-    let left = std::process::Command::new("pgrep").args(["-fx", "sleep 987"]).output().unwrap();
+    let left = std::process::Command::new("pgrep")
+        .args(["-fx", "sleep 987"])
+        .output()
+        .unwrap();
     assert!(left.stdout.is_empty(), "{left:?}");
     fs::remove_dir_all(&folder).unwrap();
 }
