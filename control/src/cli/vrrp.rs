@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use hyper::Method;
+use serde_json::Value;
 
 use super::args::Watch;
 use super::client::Client;
@@ -194,17 +195,29 @@ pub(super) fn failover(arguments: &FailoverArguments, json: bool, client: &Clien
         .map(|vrrp| vrrp.name.as_str())
         .collect();
     let mut answer = client.send_json(&Method::POST, "/v1/vrrp/hand-over", &body)?;
+    if !arguments.resume {
+        answer = wait_until_handed_over(answer, &was_active, client)?;
+    }
+    if json {
+        print_json(&answer, false)
+    } else {
+        print(&table(&typed(&answer)?, Style::of_stdout()))
+    }
+}
+
+/// Asks until none of these is active here any more; the last answer.
+fn wait_until_handed_over(mut answer: Value, was_active: &[&str], client: &Client) -> Result<Value, Failure> {
     let deadline = Instant::now() + HAND_OVER_MAX;
-    while !arguments.resume {
+    loop {
         let now: Vrrps = typed(&answer)?;
-        let left: Vec<&str> = now
+        let still = now
             .vrrp
             .iter()
-            .filter(|vrrp| was_active.contains(&vrrp.name.as_str()) && vrrp.state == "active")
-            .map(|vrrp| vrrp.name.as_str())
-            .collect();
+            .filter(|vrrp| vrrp.state == "active")
+            .map(|vrrp| vrrp.name.as_str());
+        let left: Vec<&str> = still.filter(|name| was_active.contains(name)).collect();
         if left.is_empty() {
-            break;
+            return Ok(answer);
         }
         if Instant::now() > deadline {
             return Err(Failure::Refused(ApiError {
@@ -216,11 +229,6 @@ pub(super) fn failover(arguments: &FailoverArguments, json: bool, client: &Clien
         }
         sleep(FOLLOW);
         answer = client.get("/v1/vrrp", &[])?;
-    }
-    if json {
-        print_json(&answer, false)
-    } else {
-        print(&table(&typed(&answer)?, Style::of_stdout()))
     }
 }
 
