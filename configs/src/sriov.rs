@@ -21,7 +21,7 @@ pub enum PfName {
     Pci(String),
     /// Its kernel interface: `enp65s0f0`.
     Interface(String),
-    /// Its permanent MAC address.
+    /// Its MAC address.
     Mac(MacAddress),
 }
 

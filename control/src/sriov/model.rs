@@ -181,7 +181,7 @@ pub struct Pf {
     pub device: String,
     /// Its kernel interface.
     pub interface: Option<String>,
-    /// Its permanent MAC address.
+    /// Its MAC address.
     #[serde(serialize_with = "mac_text")]
     pub mac: Option<MacAddress>,
     /// Its driver.

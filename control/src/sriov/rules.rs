@@ -83,7 +83,7 @@ pub const RULES: &[Rules] = &[
             ),
             (
                 "rate_needs_link",
-                "ixgbe_sriov.c: ixgbe_ndo_set_vf_bw, EINVAL unless link_up",
+                "ixgbe_sriov.c: ixgbe_ndo_set_vf_bw, EINVAL unless link_up, and at 10 Gbit/s",
             ),
             ("min_tx_rate", "ixgbe_sriov.c: ixgbe_ndo_set_vf_bw, EINVAL"),
             ("dot1ad", "ixgbe_sriov.c: ixgbe_ndo_set_vf_vlan, EPROTONOSUPPORT"),
@@ -95,7 +95,7 @@ pub const RULES: &[Rules] = &[
     },
     Rules {
         driver: "i40e",
-        nics: "X710, XL710, X722",
+        nics: "X710, X722",
         vfs_max: Some(128),
         queues: "4 a VF, up to 16 on request",
         max_tx_rate: Some(Rates {
@@ -140,7 +140,7 @@ pub const RULES: &[Rules] = &[
             ("vfs_max", "ice_vf_lib.h: ICE_MAX_SRIOV_VFS"),
             (
                 "queues",
-                "ice_vf_lib.h: ICE_MAX_QS_PER_VF and ICE_NUM_VF_MSIX_SMALL",
+                "ice_vf_lib.h: ICE_MAX_RSS_QS_PER_VF",
             ),
             ("min_tx_rate", "ice_sriov.c: ice_set_vf_bw"),
             ("dot1ad", "ice_sriov.c: ice_set_vf_port_vlan, in double VLAN mode"),
@@ -218,7 +218,7 @@ pub const RULES: &[Rules] = &[
         spoofchk_and_trust: true,
         sources: &[(
             "vfs_max",
-            "dev.c: NSIM_DEV_VF_PORT_INDEX_BASE, debugfs max_vfs is 4 unless changed",
+            "netdevsim/bus.c: NSIM_BUS_DEV_MAX_VFS; debugfs max_vfs may say another",
         )],
     },
 ];

@@ -465,7 +465,7 @@ fn random_wishes_and_faults_end_in_the_wish_or_as_before() {
         .and_then(|seed| seed.parse().ok())
         .unwrap_or_else(|| RandomState::new().hash_one(0));
     let mut rng = StdRng::seed_from_u64(seed);
-    for round in 0..300 {
+    for round in 0..2000 {
         let mut kernel = Kernel::new(rng.random_range(0..6));
         for turn in 0..6 {
             let wish = random_wish(&mut rng);
