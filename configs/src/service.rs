@@ -201,7 +201,7 @@ pub(crate) static SECTION: Section = Section {
             name: "no_server",
             kind: "\"drop\" or \"reject\"",
             default: Some("\"drop\""),
-            meaning: "what a client gets when no backend can be used; reject: TCP RST or ICMP port unreachable",
+            meaning: "what a client gets when no backend can be used, or its flow's backend was removed; reject: TCP RST or ICMP port unreachable",
         },
         Key {
             name: "mss_clamp_bytes",

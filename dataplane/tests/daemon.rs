@@ -3,10 +3,13 @@
 #![cfg(feature = "dpdk")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[path = "daemon/churn.rs"]
+mod churn;
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use etherparse::PacketBuilder;
@@ -35,7 +38,9 @@ impl Dataplane {
         let directory = tempfile::tempdir().unwrap();
         prepare(directory.path());
         let config = config(directory.path(), device, workers);
-        let child = command(&config).stderr(Stdio::piped()).spawn().unwrap();
+        // A file: a pipe that nobody reads fills up, and a process that logs waits for its reader.
+        let log = fs::File::create(directory.path().join("log")).unwrap();
+        let child = command(&config).stderr(log).spawn().unwrap();
         Self { child, directory }
     }
 
@@ -58,8 +63,7 @@ impl Dataplane {
     fn stop(mut self) -> Output {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let status = self.child.wait().unwrap();
-        let mut stderr = Vec::new();
-        std::io::Read::read_to_end(self.child.stderr.as_mut().unwrap(), &mut stderr).unwrap();
+        let stderr = fs::read(self.directory.path().join("log")).unwrap();
         assert!(!self.socket().exists(), "the socket is left behind");
         Output {
             status,
@@ -99,14 +103,19 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// A capture of SYNs to the VIP from `clients` ports, for the MAC net_pcap gives its port.
+/// A capture of SYNs to port 80 of the VIP from `clients` ports.
 fn write_capture(path: &Path, clients: u16) {
+    write_syns(path, (0..clients).map(|client| (10_000 + client, 80)));
+}
+
+/// A capture of SYNs to the VIP, each from one port to another, for the MAC net_pcap gives its port.
+fn write_syns(path: &Path, ports: impl Iterator<Item = (u16, u16)>) {
     const FILE_HEADER: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1];
     let mut bytes: Vec<u8> = FILE_HEADER.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    for port in 0..clients {
+    for (from, to) in ports {
         let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [0x02, 0x70, 0x63, 0x61, 0x70, 0x00])
             .ipv4([192, 0, 2, 10], [192, 0, 2, 100], 64)
-            .tcp(10_000 + port, 80, 1, 1024)
+            .tcp(from, to, 1, 1024)
             .syn();
         let mut frame = Vec::new();
         builder.write(&mut frame, &[]).unwrap();
@@ -157,17 +166,35 @@ fn commands() -> Vec<message::Command> {
 fn wait_for(what: &str, counters: &CountersReader, mut seen: impl FnMut() -> bool) {
     let start = Instant::now();
     while !seen() {
-        assert!(start.elapsed() < PATIENCE, "never saw: {what}; {:#?}", counters.worker_total());
+        assert!(
+            start.elapsed() < PATIENCE,
+            "never saw: {what}; {:#?}",
+            counters.worker_total()
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 fn assert_conserved(counters: &CountersReader) {
-    let WorkerCounts { rx_packets, tx_packets, punted, dropped, steered_in, steered_out, .. } =
-        counters.worker_total();
-    let each: Vec<_> = counters.workers().filter_map(|worker| counters.worker(worker)).collect();
+    let WorkerCounts {
+        rx_packets,
+        tx_packets,
+        punted,
+        dropped,
+        steered_in,
+        steered_out,
+        ..
+    } = counters.worker_total();
+    let each: Vec<_> = counters
+        .workers()
+        .filter_map(|worker| counters.worker(worker))
+        .collect();
     assert_eq!(steered_in, steered_out, "what was handed over arrived: {each:#?}");
-    assert_eq!(rx_packets, tx_packets + punted + dropped, "rx == tx + punted + dropped: {each:#?}");
+    assert_eq!(
+        rx_packets,
+        tx_packets + punted + dropped,
+        "rx == tx + punted + dropped: {each:#?}"
+    );
 }
 
 fn ask(end: &mut ControlEnd, request: Request) -> Response {

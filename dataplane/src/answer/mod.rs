@@ -13,6 +13,7 @@ use crate::family::Key;
 use crate::forward::tunnel;
 use crate::ip::Ip;
 use crate::packet::Packet;
+use crate::parse::tcp_flag::RST;
 use crate::path::{Context, Pending, Stop};
 use crate::tables::Address;
 use crate::verdict::{DropReason, Verdict};
@@ -27,7 +28,7 @@ pub(crate) fn refused<F: Ip, P: Packet>(
     context: &mut Context<'_>,
 ) -> Verdict {
     let answered = match stop {
-        Stop::Drop(DropReason::NoServer) if wants_reject(pending, context) => {
+        Stop::Drop(DropReason::NoServer | DropReason::ServerGone) if wants_reject(pending, context) => {
             reset::reject(packet, pending, context)
         }
         Stop::Drop(DropReason::TtlExceeded) => {
@@ -61,7 +62,11 @@ fn path_mtu<F: Ip>(pending: &Pending<F>, client: &Key<F>, context: &mut Context<
     }
 }
 
+/// Nobody is left to serve: whether the service says so, and this packet may be told (a reset never is).
 fn wants_reject<F: Ip>(pending: &Pending<F>, context: &Context<'_>) -> bool {
+    if pending.tcp_flags & RST != 0 {
+        return false;
+    }
     let key = &pending.key;
     let service = Protocol::from_code(key.protocol).and_then(|protocol| {
         context

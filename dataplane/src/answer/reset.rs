@@ -13,7 +13,7 @@ use crate::verdict::{DropReason, Verdict};
 const TCP: u8 = 6;
 const HOP_LIMIT: u8 = 64;
 
-/// Turns the packet, which must be as it came, into the refusal its sender understands.
+/// Turns the packet, which must be as it came and no reset itself, into the refusal its sender understands.
 pub(crate) fn reject<F: Ip, P: Packet>(
     packet: &mut P,
     pending: &Pending<F>,
@@ -36,9 +36,6 @@ fn reset<F: Ip, P: Packet>(
         .map(|segment| (tcp::Repr::parse(&segment), segment.header_len()))
         .map_err(|_| DropReason::BadTransport)?;
     let (segment, header_len) = offending;
-    if segment.flags.contains(Flags::RST) {
-        return Err(DropReason::NoServer.into());
-    }
     context.own.may_answer(context.now)?;
     let mac = packet
         .data()

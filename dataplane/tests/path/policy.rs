@@ -1,9 +1,9 @@
 //! IPVS's switches: expire_nodest_conn, conn_reuse_mode, sloppy_tcp, weight 0, thresholds, revival.
 
-use crate::support::frame::{ACK, FIN, Frame, SYN};
+use crate::support::frame::{ACK, FIN, Frame, RST, SYN};
 use crate::support::*;
 use weir_dataplane::{DropReason, Verdict};
-use weir_rings::message::{BackendKey, Command, ConnReuse, Forward, Protocol, Service};
+use weir_rings::message::{BackendKey, Command, ConnReuse, Forward, NoServerReply, Protocol, Service};
 
 fn web() -> Service {
     service(Protocol::Tcp, "192.0.2.100", 80)
@@ -78,6 +78,35 @@ fn a_removed_servers_flows_are_dropped_or_rescheduled() {
     assert_eq!(
         send(&mut world, 5, SYN),
         (Verdict::Tx(LAN), mac_of(ip("192.0.2.13")))
+    );
+    world.assert_conserved();
+}
+
+#[test]
+fn a_removed_servers_flows_are_reset_where_the_service_says_so() {
+    let mut world = World::new(Setup::default());
+    let mut service = web();
+    service.no_server = NoServerReply::Reject;
+    world
+        .commit(&with_backends(&service, &SERVERS, Forward::Dr))
+        .unwrap();
+    assert_eq!(send(&mut world, 1, SYN).1, mac_of(ip("192.0.2.11")));
+    world.commit(&[delete("192.0.2.11")]).unwrap();
+    let mut hears = |flags| {
+        let out = world.send(LAN, &Frame::tcp("203.0.113.7:1", "192.0.2.100:80", flags).bytes());
+        (out.verdict, out.frame)
+    };
+    let (verdict, reset) = hears(ACK);
+    assert_eq!(verdict, Verdict::Tx(LAN));
+    assert_eq!(
+        (&reset[34..38], reset[47]),
+        (&[0, 80, 0, 1][..], RST),
+        "from the service to the client"
+    );
+    assert_eq!(
+        hears(RST).0,
+        Verdict::Drop(DropReason::ServerGone),
+        "no reset in answer to one"
     );
     world.assert_conserved();
 }
