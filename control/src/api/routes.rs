@@ -6,6 +6,7 @@ use super::views::{self, queries};
 use crate::api_types as types;
 use crate::daemon::view::View;
 use crate::daemon::{Applied, Patch, Proposal, Refused, Request, Requests};
+use crate::vrrp::status as vrrp_types;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::StatusCode;
@@ -15,7 +16,6 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use types::schema;
-use crate::vrrp::status as vrrp_types;
 
 /// Longest request body: a configuration with a hundred thousand backends fits.
 const BODY_BYTES_MAX: usize = 32 << 20;
@@ -113,9 +113,17 @@ async fn hand_over(
 ) -> Answer<vrrp_types::Vrrps> {
     let Json(body) = body.map_err(|rejection| Refusal::malformed(rejection.body_text(), ""))?;
     let known = ask(&daemon, Request::Vrrp).await?;
-    if let Some(name) = body.name.as_ref().filter(|name| known.iter().all(|vrrp| vrrp.name != **name)) {
+    if let Some(name) = body
+        .name
+        .as_ref()
+        .filter(|name| known.iter().all(|vrrp| vrrp.name != **name))
+    {
         let error = format!("there is no virtual router \"{name}\"");
-        return Err(Refusal::new(StatusCode::NOT_FOUND, error, "`weirctl vrrp` lists them"));
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            error,
+            "`weirctl vrrp` lists them",
+        ));
     }
     let request = Request::HandOver {
         name: body.name,

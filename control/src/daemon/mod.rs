@@ -236,12 +236,17 @@ impl Daemon {
         let config = &self.in_force.config;
         let tracks = config.vrrps.iter().flat_map(|vrrp| &vrrp.tracks);
         for track in tracks {
-            let weir_configs::Tracked::Service(name) = &track.what else { continue };
-            let Some(service) = config.service(name) else { continue };
+            let weir_configs::Tracked::Service(name) = &track.what else {
+                continue;
+            };
+            let Some(service) = config.service(name) else {
+                continue;
+            };
             let book = self.checks.book();
             let up = service.backends.iter().any(|backend| {
                 let target = crate::health::targets::target(backend);
-                let healthy = target.is_none_or(|target| book.health(&target) == weir_proto::health::Health::Up);
+                let healthy =
+                    target.is_none_or(|target| book.health(&target) == weir_proto::health::Health::Up);
                 healthy && backend.weight_configured() > 0
             });
             self.vrrp.track(&track.what.label(), up);

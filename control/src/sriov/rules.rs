@@ -138,10 +138,7 @@ pub const RULES: &[Rules] = &[
         spoofchk_and_trust: true,
         sources: &[
             ("vfs_max", "ice_vf_lib.h: ICE_MAX_SRIOV_VFS"),
-            (
-                "queues",
-                "ice_vf_lib.h: ICE_MAX_RSS_QS_PER_VF",
-            ),
+            ("queues", "ice_vf_lib.h: ICE_MAX_RSS_QS_PER_VF"),
             ("min_tx_rate", "ice_sriov.c: ice_set_vf_bw"),
             ("dot1ad", "ice_sriov.c: ice_set_vf_port_vlan, in double VLAN mode"),
         ],
