@@ -1,5 +1,7 @@
 //! The page on virtual functions says only what is so: its commands exist, its configuration loads, its figures are the rules'.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use clap::Parser;
 use std::path::Path;
 use weir_configs::Device;
