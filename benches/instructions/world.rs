@@ -107,7 +107,7 @@ impl World {
     /// Sends such a burst; gives the number of packets that were sent on.
     pub(crate) fn send(&mut self, frame: &[u8; FRAME_LEN], first: u32) -> u64 {
         self.fill(frame, first);
-        self.now = self.now + Duration::from_micros(2);
+        self.now += Duration::from_micros(2);
         self.path
             .process(self.now, PortId(0), &mut self.burst, &mut self.verdicts);
         self.verdicts
