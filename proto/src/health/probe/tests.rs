@@ -76,7 +76,7 @@ fn http_dialogues() {
         (&[Eof], fail(Failure::Truncated)),
         (&[Read(b"220 mail ESMTP\r\n")], fail(Failure::NotHttp)),
         (&[Broken(Fault::Reset)], fail(Failure::Connection(Fault::Reset))),
-        (&[Read(&[b'H'])], vec![]),
+        (&[Read(b"H")], vec![]),
     ];
     for (inputs, end) in table {
         let inputs: Vec<_> = [Start, Connected].iter().chain(*inputs).copied().collect();
