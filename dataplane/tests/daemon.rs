@@ -5,6 +5,8 @@
 
 #[path = "daemon/churn.rs"]
 mod churn;
+#[path = "daemon/devices.rs"]
+mod devices;
 
 use std::fs;
 use std::net::IpAddr;
