@@ -12,12 +12,17 @@ fn every_unprivileged_device_starts_and_ends() {
         "vdev:net_null7,size=64",
     ];
     for device in devices {
-        let dataplane =
-            Dataplane::start(device, "[0]", |directory| write_capture(&directory.join("in.pcap"), 4));
+        let dataplane = Dataplane::start(device, "[0]", |directory| {
+            write_capture(&directory.join("in.pcap"), 4)
+        });
         let end = dataplane.connect();
         assert_eq!(end.hello().about.ports.len(), 1, "{device}");
         drop(end);
         let output = dataplane.stop();
-        assert!(output.status.success(), "{device}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{device}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
