@@ -64,10 +64,11 @@ fn path_mtu<F: Ip>(pending: &Pending<F>, client: &Key<F>, context: &mut Context<
 
 /// Nobody is left to serve: whether the service says so, and this packet may be told (a reset never is).
 fn wants_reject<F: Ip>(pending: &Pending<F>, context: &Context<'_>) -> bool {
-    if pending.tcp_flags & RST != 0 {
-        return false;
-    }
-    let key = &pending.key;
+    pending.tcp_flags & RST == 0 && service_rejects(&pending.key, context)
+}
+
+/// Whether the service a packet asks for tells clients that it has no server.
+pub(crate) fn service_rejects<F: Ip>(key: &Key<F>, context: &Context<'_>) -> bool {
     let service = Protocol::from_code(key.protocol).and_then(|protocol| {
         context
             .tables

@@ -50,9 +50,11 @@ impl Path {
         let (src, dst) = (source.ip(), destination.ip());
         let result = if let Some(key) = Key::<V4>::new(src, source.port(), dst, destination.port(), protocol)
         {
-            v4.explain(&key, &mut story, &mut context)
+            let found = v4.explain(&key, &mut story, &mut context);
+            or_answer(found, &key, &mut story, &context)
         } else if let Some(key) = Key::<V6>::new(src, source.port(), dst, destination.port(), protocol) {
-            v6.explain(&key, &mut story, &mut context)
+            let found = v6.explain(&key, &mut story, &mut context);
+            or_answer(found, &key, &mut story, &context)
         } else {
             story.say("vip", "source and destination are of different families");
             Err(DropReason::BadIpHeader.into())
@@ -61,6 +63,29 @@ impl Path {
         context.own.wanted.clear();
         story.end(result.unwrap_or_else(Verdict::from))
     }
+}
+
+/// What becomes of a packet that nobody is left to serve: the sender hears of it where the service says so.
+fn or_answer<F: Ip>(
+    found: Result<Verdict, Stop>,
+    key: &Key<F>,
+    story: &mut Story,
+    context: &Context<'_>,
+) -> Result<Verdict, Stop> {
+    let no_server = matches!(
+        found,
+        Err(Stop::Drop(DropReason::NoServer | DropReason::ServerGone))
+    );
+    if !no_server || !crate::answer::service_rejects(key, context) {
+        return found;
+    }
+    let answer = if key.protocol == TCP {
+        "a TCP reset"
+    } else {
+        "an ICMP port unreachable"
+    };
+    story.say("answer", format!("there is no server; the sender gets {answer}"));
+    Ok(Verdict::Tx(context.port))
 }
 
 /// The port an address lives on.

@@ -2,7 +2,7 @@
 
 use weir_dataplane::explain::Question;
 use weir_dataplane::{DropReason, PuntReason, Verdict};
-use weir_rings::message::{Command, Forward, Protocol, Tunnel, Vip};
+use weir_rings::message::{Command, Forward, NoServerReply, Protocol, Tunnel, Vip};
 
 use crate::support::frame::{Frame, SYN};
 use crate::support::*;
@@ -93,5 +93,24 @@ fn the_answer_is_what_the_next_packet_gets() {
     assert_eq!(
         ask(&mut world, "203.0.113.7:1", "192.0.2.2:1").reason.as_deref(),
         Some(PuntReason::Host.name())
+    );
+}
+
+#[test]
+fn a_refusal_is_foretold() {
+    let mut world = World::new(Setup::default());
+    let mut empty = service(Protocol::Tcp, "192.0.2.100", 84);
+    empty.no_server = NoServerReply::Reject;
+    world.commit(&[Command::UpsertService(empty)]).unwrap();
+    let (from, to) = ("203.0.113.7:1000", "192.0.2.100:84");
+    let said = ask(&mut world, from, to);
+    let out = world.send(LAN, &Frame::tcp(from, to, SYN).bytes());
+    assert!(matches!(out.verdict, Verdict::Tx(_)), "{out:?}");
+    assert_eq!((said.verdict.as_str(), said.reason), ("tx", None));
+    let last = said.steps.last().unwrap();
+    assert_eq!(
+        (last.stage.as_str(), last.found.contains("TCP reset")),
+        ("answer", true),
+        "{last:?}"
     );
 }
