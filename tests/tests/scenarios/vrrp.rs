@@ -108,6 +108,16 @@ impl Directors {
         Process::start(tag, &mut command, &self.dir.join(format!("{tag}.log")))
     }
 
+    /// A second weir of lower priority that has heard the first: one that starts and hears nothing takes over for
+    /// another reason than one that hears an active router fall silent.
+    fn waiting(&self) -> Result<Process, LabError> {
+        let mut low = self.weir_on(&self.peer, 100, &FAST, "low")?;
+        low.wait_for_log("started", PATIENCE)?;
+        std::thread::sleep(FAST.down * 2);
+        self.only(&self.weir, V4)?;
+        Ok(low)
+    }
+
     fn keepalived(&self, priority: u8, flavour: &Flavour) -> Result<Process, LabError> {
         let addresses = match flavour.vip {
             V6 => format!("fe80::100/64\n{V6}/64"),
@@ -239,8 +249,7 @@ fn a_director_that_was_stopped_yields_when_it_goes_on() {
         let directors = Directors::new(lab)?;
         let mut high = directors.weir_on(&directors.weir, 150, &FAST, "high")?;
         directors.only(&directors.weir, V4)?;
-        let mut low = directors.weir_on(&directors.peer, 100, &FAST, "low")?;
-        low.wait_for_log("started", PATIENCE)?;
+        let mut low = directors.waiting()?;
         high.signal(Signal::STOP)?;
         low.wait_for_log("has been silent for", PATIENCE)?;
         std::thread::sleep(Duration::from_secs(2));
@@ -256,8 +265,7 @@ fn a_hand_over_moves_the_addresses_and_leaves_them_there() {
         let directors = Directors::new(lab)?;
         let _high = directors.weir_on(&directors.weir, 150, &FAST, "high")?;
         directors.only(&directors.weir, V4)?;
-        let mut low = directors.weir_on(&directors.peer, 100, &FAST, "low")?;
-        low.wait_for_log("started", PATIENCE)?;
+        let mut low = directors.waiting()?;
         let weirctl = binary("weirctl")?.to_string_lossy().into_owned();
         let socket = directors.dir.join("high.sock");
         let ask = |words: &str| {
@@ -288,8 +296,7 @@ fn a_partition_gives_two_actives_and_its_end_one() {
         let directors = Directors::new(lab)?;
         let _high = directors.weir_on(&directors.weir, 150, &FAST, "high")?;
         directors.only(&directors.weir, V4)?;
-        let mut low = directors.weir_on(&directors.peer, 100, &FAST, "low")?;
-        low.wait_for_log("started", PATIENCE)?;
+        let mut low = directors.waiting()?;
         // There is still a carrier, but nothing gets through.
         directors.peer.run("nft", "add table ip cut")?;
         for way in ["input", "output"] {
