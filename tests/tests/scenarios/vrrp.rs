@@ -265,7 +265,7 @@ fn a_hand_over_moves_the_addresses_and_leaves_them_there() {
         let directors = Directors::new(lab)?;
         let _high = directors.weir_on(&directors.weir, 150, &FAST, "high")?;
         directors.only(&directors.weir, V4)?;
-        let mut low = directors.waiting()?;
+        let _low = directors.waiting()?;
         let weirctl = binary("weirctl")?.to_string_lossy().into_owned();
         let socket = directors.dir.join("high.sock");
         let ask = |words: &str| {
