@@ -30,6 +30,9 @@ pub struct Backend {
     pub lower_threshold: u32,
     /// Takes no new flows, whatever its weight; known flows go on.
     pub drain: bool,
+    /// 802.1Q tag towards it; `None`: the port's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
     /// How its health is watched: the service's check unless the backend has its own; `None`: always taken for healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
@@ -95,6 +98,12 @@ pub(crate) static SECTION: Section = Section {
             meaning: "takes no new flows, whatever its weight; known flows go on",
         },
         Key {
+            name: "vlan",
+            kind: "a whole number from 1 to 4094",
+            default: None,
+            meaning: "802.1Q tag of what goes to it; left out: the port's; its health is asked through the kernel, which needs a VLAN interface on `host_interface` for that",
+        },
+        Key {
             name: "check",
             kind: "a table",
             default: None,
@@ -143,6 +152,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
         .unwrap_or(0);
     let weight = fields.integer("weight", 0..=65_535).unwrap_or(1);
     let drain = fields.boolean("drain").unwrap_or(false);
+    let vlan = fields.integer("vlan", 1..=4094);
     check_thresholds(fields, upper_threshold, lower_threshold);
     if own_tunnel.is_some() && forward != Forward::Tunnel {
         let message = format!("`tunnel` has no meaning with forward \"{forward}\"");
@@ -168,6 +178,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
         upper_threshold,
         lower_threshold,
         drain,
+        vlan,
         check,
     })
 }

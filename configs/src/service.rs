@@ -49,6 +49,9 @@ pub struct Service {
     /// Upper bound put on the MSS option of SYN packets; `None`: not touched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mss_clamp_bytes: Option<MssClamp>,
+    /// 802.1Q tag on the clients' side; `None`: the port's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
     /// Switches under IPVS's names: those of `[ipvs]` with the service's own on top.
     pub ipvs: Ipvs,
     /// Timeouts: those of `[timeouts]` with the service's own on top.
@@ -210,6 +213,12 @@ pub(crate) static SECTION: Section = Section {
             meaning: "upper bound put on the MSS option of the SYN packets that pass: with nat and fullnat both ways; with dr and tunnel only the client's, which bounds what servers send; auto: what the tunnel's path leaves; left out: not touched",
         },
         Key {
+            name: "vlan",
+            kind: "a whole number from 1 to 4094",
+            default: None,
+            meaning: "802.1Q tag of what clients send and get: the virtual address lives in that VLAN alone; left out: the port's",
+        },
+        Key {
             name: "ipvs",
             kind: "a table",
             default: None,
@@ -289,6 +298,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>, base_ipvs: Ipvs, base_timeouts: Time
             .unwrap_or(NoServer::Drop),
         maglev_slots: read_maglev_slots(fields, scheduler),
         mss_clamp_bytes: read_mss_clamp(fields),
+        vlan: fields.integer("vlan", 1..=4094),
         ipvs: fields
             .table("ipvs", &ipvs::SECTION)
             .map_or(base_ipvs, |table| ipvs::read(&table, base_ipvs)),

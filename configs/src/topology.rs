@@ -341,6 +341,7 @@ pub(crate) fn check_services(
                 &format!("{address} {}", service.protocol.as_str()),
             );
         }
+        check_vlan(fields, service, services);
         services_count += service.addresses.len();
         backends_count += service.addresses.len() * service.backends.len();
         check_room(fields, "services_max", services_count, dataplane.services_max);
@@ -356,6 +357,31 @@ pub(crate) fn check_services(
             check_reach(fields, service, ports, routes);
         }
         check_local_addresses(fields, service, ports, services);
+    }
+}
+
+/// An address is in one VLAN: every service at it must say the same.
+fn check_vlan(fields: &Fields<'_, '_>, service: &Service, services: &[Read<'_, '_, Service>]) {
+    let earlier = good(services).take_while(|(_, other)| !std::ptr::eq(*other, service));
+    let shares = |other: &Service, address: &IpAddr| other.addresses.iter().any(|own| own.ip() == *address);
+    for (_, other) in earlier.filter(|(_, other)| other.vlan != service.vlan) {
+        let shared = service.addresses.iter().map(std::net::SocketAddr::ip);
+        if let Some(address) = shared.into_iter().find(|address| shares(other, address)) {
+            let said = other
+                .vlan
+                .map_or_else(|| "no `vlan`".to_owned(), |vlan| format!("vlan = {vlan}"));
+            let key = if fields.has("vlan") { "vlan" } else { "name" };
+            let message = format!(
+                "{address} is in another VLAN for service \"{}\", which has {said}",
+                other.name
+            );
+            fields.context.error(
+                fields.span_of(key),
+                message,
+                "give all services of an address the same `vlan`, or this one another address",
+            );
+            return;
+        }
     }
 }
 

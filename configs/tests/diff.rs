@@ -37,12 +37,22 @@ fn changed(from: &str, to: &str) -> Vec<String> {
 #[test]
 fn each_difference_is_one_line() {
     let backend = "  [[service.backend]]\n  address = \"192.0.2.12:80\"\n";
-    let table: [(&str, &str, &[&str]); 8] = [
+    let table: [(&str, &str, &[&str]); 10] = [
         ("wlc", "wrr", &["~ service web: scheduler \"wlc\" -> \"wrr\""]),
         (
             "192.0.2.12:80\"",
             "192.0.2.12:80\"\nweight = 3",
             &["~ service web backend 192.0.2.12:80: weight 1 -> 3"],
+        ),
+        (
+            "192.0.2.12:80\"",
+            "192.0.2.12:80\"\nvlan = 20",
+            &["~ service web backend 192.0.2.12:80: vlan (none) -> 20"],
+        ),
+        (
+            "scheduler = \"wlc\"",
+            "scheduler = \"wlc\"\nvlan = 10",
+            &["~ service web: vlan (none) -> 10"],
         ),
         (backend, "", &["- service web backend 192.0.2.12:80"]),
         (

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use weir_configs as configs;
 use weir_rings::message::{
     ConnReuse, FlowPolicy, Forward, MaglevSize, MssClamp, NoServerReply, Persistence, Protocol, Scheduler,
-    SchedulerKind, Timeouts, Tunnel, TunnelChecksum,
+    SchedulerKind, Timeouts, Tunnel, TunnelChecksum, VlanId,
 };
 
 pub(super) fn protocol(protocol: configs::Protocol) -> Protocol {
@@ -92,6 +92,11 @@ pub(super) fn mss_clamp(service: &configs::Service) -> MssClamp {
         Some(configs::MssClamp::Auto) => MssClamp::Auto,
         Some(configs::MssClamp::Bytes(bytes)) => MssClamp::Fixed(bytes),
     }
+}
+
+/// The reader has checked the range.
+pub(super) fn vlan(vlan: Option<u16>) -> Option<VlanId> {
+    vlan.and_then(VlanId::new)
 }
 
 pub(super) fn no_server(no_server: configs::NoServer) -> NoServerReply {

@@ -104,6 +104,7 @@ impl Builder<'_> {
             let owned = (self.inputs.owns)(address.ip());
             let vip = ring::Vip {
                 owned,
+                vlan: convert::vlan(service.vlan),
                 ..ring::Vip::owned(address.ip())
             };
             self.desired.table.vips.insert(address.ip(), vip);
@@ -137,7 +138,7 @@ impl Builder<'_> {
             no_server: convert::no_server(service.no_server),
             timeouts: (service.timeouts != config.timeouts).then(|| convert::timeouts(&service.timeouts)),
             policy: convert::policy(service.ipvs),
-            vlan: None,
+            vlan: convert::vlan(service.vlan),
             passive_check: false,
         }
     }
@@ -149,6 +150,7 @@ impl Builder<'_> {
             upper_threshold: backend.upper_threshold,
             lower_threshold: backend.lower_threshold,
             drain: out,
+            vlan: convert::vlan(backend.vlan),
             ..ring::Backend::new(
                 service,
                 backend_key(backend),

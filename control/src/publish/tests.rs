@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use weir_configs::Config;
 use weir_proto::health::Health;
 use weir_proto::time::Instant;
-use weir_rings::message::{Command, Forward, PortId};
+use weir_rings::message::{Command, Forward, PortId, VlanId};
 
 fn seed() -> u64 {
     std::env::var("WEIR_SEED")
@@ -454,4 +454,25 @@ fn backends_with_equal_checks_share_a_target() {
             .replace("{ tcp = {} }", "{ tcp = {}, fall = 9 }")
     );
     assert_eq!(targets::targets(&parse(&text)).len(), 4);
+}
+
+#[test]
+fn vlans_of_services_and_backends_reach_their_records() {
+    let tagged = WEB
+        .replacen("forward = \"dr\"", "forward = \"dr\"\n    vlan = 10", 1)
+        .replacen("weight = 3", "weight = 3\n    vlan = 20", 1);
+    let table = table(&parse(&format!("{PORTS}{tagged}")), 1, &Overrides::new());
+    let id = |vlan: Option<VlanId>| vlan.map(VlanId::get);
+    let of_backends: Vec<_> = table.backends.values().map(|backend| id(backend.vlan)).collect();
+    assert_eq!(of_backends, [Some(20), None]);
+    assert!(
+        table
+            .services
+            .values()
+            .all(|service| id(service.vlan) == Some(10))
+    );
+    assert!(
+        table.vips.values().all(|vip| id(vip.vlan) == Some(10)),
+        "it is asked for there"
+    );
 }

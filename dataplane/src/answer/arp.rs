@@ -5,10 +5,10 @@ use core::net::IpAddr;
 use weir_wire::MacAddr;
 use weir_wire::arp::{Operation, PACKET_LEN, Packet as ArpPacket, Repr};
 
-use super::{mac_of, turn_l2, vlan_of};
+use super::{check_tag, mac_of, turn_l2};
 use crate::packet::Packet;
 use crate::parse::Meta;
-use crate::path::{Context, Stop, check_vlan};
+use crate::path::{Context, Stop};
 use crate::verdict::{DropReason, PuntReason, Verdict};
 
 /// Answers a request, hands everything that teaches neighbours to the host.
@@ -50,7 +50,7 @@ fn answer<P: Packet>(
             Stop::Drop(DropReason::ArpNotOurs)
         });
     };
-    check_vlan(meta.vlan_id(), vlan_of(address, context))?;
+    check_tag(meta.vlan_id(), address, context)?;
     let mac = mac_of(address, context);
     let l3 = usize::from(meta.l3);
     let data = packet.data_mut();

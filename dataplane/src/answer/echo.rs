@@ -2,12 +2,12 @@
 
 use weir_wire::{icmpv4, icmpv6, ipv4};
 
-use super::{mac_of, turn_l2, vlan_of};
+use super::{check_tag, mac_of, turn_l2};
 use crate::family::{Family, V4, V6};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::Meta;
-use crate::path::{Context, Stop, check_vlan};
+use crate::path::{Context, Stop};
 use crate::verdict::{DropReason, Verdict};
 
 /// Hop limit of answers.
@@ -68,7 +68,7 @@ fn check<F: Family>(pair: &F::Pair, meta: &Meta, context: &Context<'_>) -> Resul
         }
         .into());
     }
-    check_vlan(meta.vlan_id(), vlan_of(address, context))?;
+    check_tag(meta.vlan_id(), address, context)?;
     let silent = address.own.is_empty() && address.vip.is_some_and(|vip| !vip.echo);
     if silent {
         Err(DropReason::OtherProtocol.into())

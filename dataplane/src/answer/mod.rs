@@ -14,7 +14,7 @@ use crate::forward::tunnel;
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::tcp_flag::RST;
-use crate::path::{Context, Pending, Stop};
+use crate::path::{Context, Pending, Stop, check_vlan};
 use crate::tables::Address;
 use crate::verdict::{DropReason, Verdict};
 
@@ -46,7 +46,7 @@ pub(crate) fn refused<F: Ip, P: Packet>(
 /// The largest packet that would have passed.
 fn path_mtu<F: Ip>(pending: &Pending<F>, client: &Key<F>, context: &mut Context<'_>) -> u16 {
     let slot = if pending.fate == crate::path::Fate::ToClient {
-        match context.hop_to::<F>(client.src(), pending.hash) {
+        match context.hop_to_client::<F>(client.src(), pending.hash, pending.backend) {
             Ok(slot) => slot,
             Err(_) => return 0,
         }
@@ -97,6 +97,16 @@ pub(crate) fn vlan_of(address: &Address, context: &Context<'_>) -> Option<u16> {
     let own = address.own.contains(&context.port);
     let vip = address.vip.filter(|_| !own).and_then(|vip| vip.vlan);
     vip.or(context.spec.vlan).map(u16::from)
+}
+
+/// Whether a frame for one of our addresses carries the tag it should. What servers speak to (the port's own addresses,
+/// which may be their gateway, and FULLNAT's) is in the servers' VLANs too.
+pub(crate) fn check_tag(found: Option<u16>, address: &Address, context: &Context<'_>) -> Result<(), Stop> {
+    let to_servers = address.local || address.own.contains(&context.port);
+    if to_servers && found.is_some_and(|vlan| context.tables.is_server_vlan(vlan)) {
+        return Ok(());
+    }
+    check_vlan(found, vlan_of(address, context))
 }
 
 /// Sends the frame back to where it came from, from `mac`.

@@ -6,12 +6,12 @@ use weir_wire::icmpv6::Packet as Icmpv6Packet;
 use weir_wire::ndp::{Envelope, HOP_LIMIT, Repr};
 use weir_wire::{IpProtocol, MacAddr, ipv6};
 
-use super::{mac_of, vlan_of};
+use super::{check_tag, mac_of};
 use crate::family::{Family, V6};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::Meta;
-use crate::path::{Context, Stop, check_vlan};
+use crate::path::{Context, Stop};
 use crate::verdict::{DropReason, PuntReason, Verdict};
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -79,7 +79,7 @@ fn solicited<P: Packet>(
     let Some(address) = ours else {
         return Err(DropReason::NdNotOurs.into());
     };
-    check_vlan(meta.vlan_id(), vlan_of(address, context))?;
+    check_tag(meta.vlan_id(), address, context)?;
     let mac = mac_of(address, context);
     // An asker without an address (it checks whether it may take ours) is answered to everybody (RFC 4861 §7.2.4).
     let anonymous = asked.src.is_unspecified();

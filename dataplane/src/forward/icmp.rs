@@ -132,7 +132,7 @@ fn to_client<F: Ip, P: Packet>(
     context: &mut Context<'_>,
 ) -> Result<Verdict, Stop> {
     let asked = entry.key();
-    let hop = context.hop_to::<F>(asked.src(), hash)?;
+    let hop = context.hop_to_client::<F>(asked.src(), hash, entry.backend)?;
     let link = context.shared.egress.link(hop);
     check_link(&link)?;
     let l3 = usize::from(meta.l3);

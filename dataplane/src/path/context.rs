@@ -150,8 +150,22 @@ impl<'a> Context<'a> {
         (self.now.as_nanos() / 1_000_000_000) as u32
     }
 
-    /// The egress slot of the next hop to `to`. Of several gateways `hash` chooses.
-    pub(crate) fn hop_to<F: Family>(&mut self, to: F::Addr, hash: u64) -> Result<u32, Stop> {
+    /// The egress slot of the next hop to a client of `backend`'s service, in the service's VLAN if it has its own.
+    pub(crate) fn hop_to_client<F: Family>(
+        &mut self,
+        to: F::Addr,
+        hash: u64,
+        backend: u32,
+    ) -> Result<u32, Stop> {
+        let vlan = self
+            .tables
+            .service_of_backend(backend)
+            .and_then(|service| service.spec.vlan);
+        self.hop_to::<F>(to, hash, vlan.map(u16::from))
+    }
+
+    /// The egress slot of the next hop to `to`, in `own_vlan` rather than the route's. Of several gateways `hash` chooses.
+    fn hop_to<F: Family>(&mut self, to: F::Addr, hash: u64, own_vlan: Option<u16>) -> Result<u32, Stop> {
         let address = F::to_ip(to);
         let route = self
             .tables
@@ -163,19 +177,23 @@ impl<'a> Context<'a> {
         } else {
             (hash >> 32) as usize % ways.len()
         };
-        match ways[way] {
-            RouteOut::Via(slot) => Ok(slot),
-            RouteOut::OnLink { port, vlan } => {
-                let key = HopKey { port, vlan, address };
-                match self.tables.hop(&key) {
-                    Some(slot) => Ok(slot),
-                    None => {
-                        self.own.want(key);
-                        Err(Stop::Punt(PuntReason::NeighborWanted))
-                    }
-                }
-            }
-        }
+        let key = match (ways[way], own_vlan) {
+            (RouteOut::Via(slot), None) => return Ok(slot),
+            (RouteOut::Via(slot), Some(vlan)) => HopKey {
+                port: self.shared.egress.link(slot).port_id(),
+                vlan,
+                address: self.shared.egress.target(slot).address,
+            },
+            (RouteOut::OnLink { port, vlan }, own) => HopKey {
+                port,
+                vlan: own.unwrap_or(vlan),
+                address,
+            },
+        };
+        self.tables.hop(&key).ok_or_else(|| {
+            self.own.want(key);
+            Stop::Punt(PuntReason::NeighborWanted)
+        })
     }
 }
 

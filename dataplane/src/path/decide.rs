@@ -58,8 +58,8 @@ impl<F: Ip + Notes> Lane<F> {
             return Ok(());
         }
         self.check_owner(at, context)?;
-        let vlan = self.pending[at].vlan_tci.map(|tci| tci & 0x0fff);
-        let destination = destination::<F>(&key.dst(), key.dst_port(), key.protocol, vlan, context)?;
+        let tag = Tag::Of(self.pending[at].vlan_tci.map(|tci| tci & 0x0fff));
+        let destination = destination::<F>(&key.dst(), key.dst_port(), key.protocol, tag, context)?;
         let service = match destination {
             Destination::Service(service) => service,
             Destination::Host => return Err(Stop::Punt(PuntReason::Host)),
@@ -69,12 +69,21 @@ impl<F: Ip + Notes> Lane<F> {
     }
 }
 
+/// The tag of a packet whose destination is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// The one it carries, if any.
+    Of(Option<u16>),
+    /// Whatever is right: somebody asks what would become of a packet.
+    Right,
+}
+
 /// What a packet to this address and port is for.
 pub(crate) fn destination<'a, F: Family>(
     address: &F::Addr,
     port: u16,
     protocol: u8,
-    vlan: Option<u16>,
+    tag: Tag,
     context: &Context<'a>,
 ) -> Result<Destination<'a>, Stop> {
     let ip = F::to_ip(*address);
@@ -95,33 +104,17 @@ pub(crate) fn destination<'a, F: Family>(
     }
     let service =
         Protocol::from_code(protocol).and_then(|protocol| context.tables.service_for(protocol, ip, port));
+    if let Tag::Of(found) = tag {
+        match service.and_then(|service| service.spec.vlan) {
+            Some(vlan) => check_vlan(found, Some(vlan.get()))?,
+            None => answer::check_tag(found, use_of, context)?,
+        }
+    }
     match service {
-        Some(service) => {
-            let expected = service
-                .spec
-                .vlan
-                .or(use_of.vip.and_then(|vip| vip.vlan))
-                .or(context.spec.vlan);
-            check_vlan(vlan, expected.map(u16::from))?;
-            Ok(Destination::Service(service))
-        }
-        None => {
-            check_vlan(
-                vlan,
-                use_of
-                    .vip
-                    .and_then(|vip| vip.vlan)
-                    .or(context.spec.vlan)
-                    .map(u16::from),
-            )?;
-            if use_of.own.contains(&context.port) {
-                Ok(Destination::Host)
-            } else if use_of.vip.is_some() {
-                Err(Stop::Drop(DropReason::NoService))
-            } else {
-                Err(Stop::Drop(DropReason::NoFlow))
-            }
-        }
+        Some(service) => Ok(Destination::Service(service)),
+        None if use_of.own.contains(&context.port) => Ok(Destination::Host),
+        None if use_of.vip.is_some() => Err(Stop::Drop(DropReason::NoService)),
+        None => Err(Stop::Drop(DropReason::NoFlow)),
     }
 }
 

@@ -4,7 +4,7 @@ use weir_proto::time::Instant;
 use weir_rings::query::Explanation;
 
 use super::create::{client_of, load_of, pick_input, template_is_valid};
-use super::decide::{Destination, destination, may_start};
+use super::decide::{Destination, Tag, destination, may_start};
 use super::remote::Notes;
 use super::rewrite::check_link;
 use super::{Context, Lane, Path, Stop};
@@ -118,8 +118,7 @@ impl<F: Ip + Notes> Lane<F> {
             return Err(stop);
         }
         let address = F::to_ip(key.dst());
-        let service = match destination::<F>(&key.dst(), key.dst_port(), key.protocol, vlan(context), context)
-        {
+        let service = match destination::<F>(&key.dst(), key.dst_port(), key.protocol, Tag::Right, context) {
             Ok(Destination::Service(service)) => service,
             Ok(Destination::Host) => {
                 story.say("vip", format!("{address} is the port's own address"));
@@ -141,11 +140,6 @@ impl<F: Ip + Notes> Lane<F> {
         );
         new_flow::<F>(key, hash, service, story, context)
     }
-}
-
-/// A packet to explain carries whatever tag is right.
-fn vlan(context: &Context<'_>) -> Option<u16> {
-    context.spec.vlan.map(u16::from)
 }
 
 fn known_flow<F: Ip>(
@@ -184,7 +178,7 @@ fn known_flow<F: Ip>(
                 "rewrite",
                 format!("source becomes {}", socket::<F>(client.dst(), client.dst_port())),
             );
-            let slot = context.hop_to::<F>(client.src(), hash)?;
+            let slot = context.hop_to_client::<F>(client.src(), hash, entry.backend)?;
             leave(context.shared.egress.link(slot), slot, story, context)
         }
     }

@@ -190,7 +190,7 @@ fn to_client<F: Ip, P: Packet>(
     context: &mut Context<'_>,
 ) -> Result<Verdict, Stop> {
     let new = client.reversed();
-    let hop = context.hop_to::<F>(new.dst(), pending.hash)?;
+    let hop = context.hop_to_client::<F>(new.dst(), pending.hash, pending.backend)?;
     let link = context.shared.egress.link(hop);
     check_link(&link)?;
     if pending.ip_len() > u64::from(context.shared.egress.mtu(hop)) {
@@ -209,25 +209,12 @@ fn to_client<F: Ip, P: Packet>(
         &pending.key,
         &new,
     );
-    let link = client_tag(link, pending, context);
     forward::set_l2(packet, pending.vlan_tci, &link)?;
     if let Some(line) = context.counters.backend(pending.backend) {
         line.packets_out().add(1);
         line.bytes_out().add(pending.ip_len());
     }
     Ok(Verdict::Tx(link.port_id()))
-}
-
-/// A service may have a VLAN of its own towards its clients.
-fn client_tag<F: Ip>(link: Link, pending: &Pending<F>, context: &Context<'_>) -> Link {
-    let own = context
-        .tables
-        .service_of_backend(pending.backend)
-        .and_then(|service| service.spec.vlan);
-    Link {
-        vlan: own.map_or(link.vlan, u16::from),
-        ..link
-    }
 }
 
 /// Lowers the MSS of a SYN where the service asks for it. What a SYN-ACK says limits the client, what a SYN says limits

@@ -9,7 +9,7 @@ mod listing;
 mod routes;
 
 use core::net::IpAddr;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use weir_rings::counters::{CountersReader, Directory};
@@ -102,6 +102,8 @@ pub struct Builder {
     hops: Hops,
     /// Next hops that are gateways of routes.
     gateways: BTreeSet<HopKey>,
+    /// How many servers have each VLAN for themselves.
+    server_vlans: BTreeMap<u16, u32>,
     maglev: maglev::Tables,
     current: Snapshot,
 }
@@ -138,6 +140,7 @@ impl Builder {
             locals: Arc::default(),
             ports: ports.clone(),
             virtual_macs: Arc::default(),
+            server_vlans: Arc::default(),
             timeouts: TimeoutTicks::from(&weir_rings::message::Timeouts::IPVS),
             vip_count: 0,
         };
@@ -155,6 +158,7 @@ impl Builder {
             hop_slots: Slots::new(limits.hops),
             local_slots: HashMap::new(),
             gateways: BTreeSet::new(),
+            server_vlans: BTreeMap::new(),
             maglev: maglev::Tables::default(),
             current,
         };

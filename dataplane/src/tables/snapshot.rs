@@ -128,6 +128,8 @@ pub struct Snapshot {
     pub(super) ports: Arc<[PortSpec]>,
     /// MACs we answer to beside the ports' own (VRRP).
     pub(super) virtual_macs: Arc<[[u8; 6]]>,
+    /// VLAN ids of servers that are not in their port's own, in order.
+    pub(super) server_vlans: Arc<[u16]>,
     pub(super) timeouts: TimeoutTicks,
     /// Whether any service wants more of a SYN-ACK or reset than forwarding (MSS clamping).
     pub(super) vip_count: usize,
@@ -205,6 +207,12 @@ impl Snapshot {
     #[inline]
     pub fn is_virtual_mac(&self, mac: [u8; 6]) -> bool {
         self.virtual_macs.contains(&mac)
+    }
+
+    /// Whether some server is in this VLAN, by a setting of its own.
+    #[inline]
+    pub fn is_server_vlan(&self, vlan: u16) -> bool {
+        self.server_vlans.contains(&vlan)
     }
 
     /// Time-outs of a flow of this backend.

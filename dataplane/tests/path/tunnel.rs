@@ -11,7 +11,7 @@ const CLIENT6: &str = "[2001:db8:9::7]:40000";
 const WEB6: &str = "[2001:db8:1::100]:80";
 const INNER_MAC: [u8; 6] = [2, 1, 1, 1, 1, 1];
 
-fn tunnels() -> Vec<Tunnel> {
+pub(crate) fn tunnels() -> Vec<Tunnel> {
     vec![
         Tunnel::Ipip,
         Tunnel::Gre {
@@ -76,7 +76,7 @@ fn every_tunnel_carries_the_packet_one_hop_further() {
                             .with(|f| f.tos = 0xb8 | (payload as u8 & 3));
                         let out = world.send(LAN, &sent.bytes());
                         assert_eq!(out.verdict, Verdict::Tx(BACK), "{tunnel:?} {server} {src}");
-                        check_outer(&out.frame, &sent, tunnel, server);
+                        check_outer(&out.frame, &sent, tunnel, server, None);
                     }
                 }
             }
@@ -85,11 +85,13 @@ fn every_tunnel_carries_the_packet_one_hop_further() {
     }
 }
 
-fn check_outer(frame: &[u8], sent: &Frame, tunnel: Tunnel, server: &str) {
+/// That `frame` is `sent` in this tunnel to `server`, with this tag.
+pub(crate) fn check_outer(frame: &[u8], sent: &Frame, tunnel: Tunnel, server: &str, vlan: Option<u16>) {
     let outer_v6 = server.contains(':');
     let inner_v6 = sent.dst.is_ipv6();
-    assert_eq!(frame[..14], link(mac_of(ip(server)), BACK_MAC, None, outer_v6));
-    let outer = &frame[14..];
+    let link_header = link(mac_of(ip(server)), BACK_MAC, vlan, outer_v6);
+    let (head, outer) = frame.split_at(link_header.len());
+    assert_eq!(head, link_header);
     let (shim_len, protocol) = shim(tunnel, inner_v6);
     let inner = sent.clone().hop().ip();
     let header_len = if outer_v6 {

@@ -231,6 +231,10 @@ impl Builder {
     fn install_service(&mut self, generation: u64, service: Service) {
         let slot = service.slot;
         let old = self.current.service(slot).cloned();
+        self.count_vlans(
+            old.as_ref().map_or(&[][..], |old| &old.backends),
+            &service.backends,
+        );
         if let Some(old) = &old {
             for key in old.keys.iter().filter(|key| !service.keys.contains(key)) {
                 self.current.directory.remove(key);
@@ -267,6 +271,7 @@ impl Builder {
         let Some(old) = self.current.services.get_mut(slot as usize).take() else {
             return;
         };
+        self.count_vlans(&old.backends, &[]);
         for key in &old.keys {
             // A key may have moved to another service in the same transaction.
             if self.current.directory.get(key) == Some(&slot) {
@@ -279,6 +284,30 @@ impl Builder {
         if let Some(directory) = &self.directory {
             directory.free_service(slot);
         }
+    }
+
+    /// Keeps the VLANs in which servers ask for our own addresses.
+    fn count_vlans(&mut self, old: &[(u32, Backend)], new: &[(u32, Backend)]) {
+        let vlans = |backends: &[(u32, Backend)]| -> Vec<u16> {
+            backends
+                .iter()
+                .filter_map(|(_, backend)| backend.vlan.map(u16::from))
+                .collect()
+        };
+        let (old, new) = (vlans(old), vlans(new));
+        if old == new {
+            return;
+        }
+        for vlan in new {
+            *self.server_vlans.entry(vlan).or_default() += 1;
+        }
+        for vlan in old {
+            if let Some(count) = self.server_vlans.get_mut(&vlan) {
+                *count -= 1;
+            }
+        }
+        self.server_vlans.retain(|_, count| *count > 0);
+        self.current.server_vlans = self.server_vlans.keys().copied().collect();
     }
 
     fn remove_backend(&mut self, identity: Identity, slot: u32, backend: &Backend) {

@@ -35,6 +35,8 @@ pub(crate) struct Frame {
     pub(crate) tos: u8,
     pub(crate) dont_fragment: bool,
     pub(crate) ip_options: Vec<u8>,
+    /// IPv6 extension headers by number, eight bytes of padding options each.
+    pub(crate) extensions: Vec<u8>,
     /// MSS option in the TCP header.
     pub(crate) mss: Option<u16>,
     pub(crate) seq: u32,
@@ -55,6 +57,7 @@ impl Frame {
             tos: 0,
             dont_fragment: true,
             ip_options: Vec::new(),
+            extensions: Vec::new(),
             mss: None,
             seq: 1000,
             ack: 0,
@@ -128,21 +131,30 @@ impl Frame {
                 header.write_raw(&mut out).unwrap();
             }
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                let chain: Vec<u8> = self.extensions.iter().copied().chain([number.0]).collect();
                 let header = Ipv6Header {
                     traffic_class: self.tos,
                     flow_label: Default::default(),
-                    payload_length: transport.len() as u16,
-                    next_header: number,
+                    payload_length: (8 * self.extensions.len() + transport.len()) as u16,
+                    next_header: chain[0].into(),
                     hop_limit: self.ttl,
                     source: src.octets(),
                     destination: dst.octets(),
                 };
                 header.write(&mut out).unwrap();
+                for next in &chain[1..] {
+                    out.extend([*next, 0, 1, 4, 0, 0, 0, 0]);
+                }
             }
             _ => panic!("families differ"),
         }
         out.extend(transport);
         out
+    }
+
+    /// Length of transport header and payload.
+    pub(crate) fn transport_len(&self) -> usize {
+        self.transport_bytes().len()
     }
 
     fn transport_bytes(&self) -> Vec<u8> {
