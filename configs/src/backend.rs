@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::check::{self, Check};
 use crate::forward::{self, Forward, Tunnel};
 use crate::reader::{At, Fields, Key, Section};
+use crate::tempo;
 use crate::text::{self, HostPort};
 
 /// One server of a service.
@@ -36,9 +37,17 @@ pub struct Backend {
     /// How its health is watched: the service's check unless the backend has its own; `None`: always taken for healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// Further checks: all must pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 impl Backend {
+    /// Everything that must pass.
+    pub fn all_checks(&self) -> impl Iterator<Item = &Check> {
+        self.check.iter().chain(&self.checks)
+    }
+
     /// The weight it has before health is looked at: 0 while it drains.
     pub fn weight_configured(&self) -> u16 {
         if self.drain { 0 } else { self.weight }
@@ -109,6 +118,12 @@ pub(crate) static SECTION: Section = Section {
             default: None,
             meaning: "left out: the service's",
         },
+        Key {
+            name: "checks",
+            kind: "a list of tables",
+            default: None,
+            meaning: "several checks, which must all pass; with either of the two keys none of the service's is taken over",
+        },
     ],
 };
 
@@ -118,6 +133,7 @@ pub(crate) struct Inherited<'a> {
     pub(crate) forward: Forward,
     pub(crate) tunnel: Option<Tunnel>,
     pub(crate) check: Option<&'a Check>,
+    pub(crate) checks: &'a [Check],
 }
 
 impl Inherited<'_> {
@@ -137,13 +153,10 @@ impl Inherited<'_> {
 
 pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<Backend> {
     let name = fields.parsed("name", text::name).map(|at| at.value);
-    let forward = fields.word("forward", &Forward::WORDS).unwrap_or(service.forward);
-    let own_tunnel = fields
-        .table("tunnel", &forward::TUNNEL_SECTION)
-        .map(|tunnel| forward::read_tunnel(&tunnel));
     let own_check = fields
         .table("check", &check::SECTION)
         .and_then(|own| check::read(&own));
+    let own_checks = tempo::read_checks(fields);
     let upper_threshold = fields
         .integer("upper_threshold", 0..=u64::from(u32::MAX))
         .unwrap_or(0);
@@ -154,6 +167,37 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
     let drain = fields.boolean("drain").unwrap_or(false);
     let vlan = fields.integer("vlan", 1..=4094);
     check_thresholds(fields, upper_threshold, lower_threshold);
+    let (place, host) = read_place(fields, service)?;
+    let (check, checks) = if fields.has("check") || fields.has("checks") {
+        (own_check, own_checks)
+    } else {
+        (service.check.cloned(), service.checks.to_vec())
+    };
+    for check in check.iter().chain(&checks) {
+        check_port(fields, check, place.address.port(), &host);
+    }
+    Some(Backend {
+        name,
+        weight,
+        upper_threshold,
+        lower_threshold,
+        drain,
+        vlan,
+        check,
+        checks,
+        ..place
+    })
+}
+
+/// Where a server is and how packets get there; the rest as for a server that is only named.
+pub(crate) fn read_place(
+    fields: &Fields<'_, '_>,
+    service: &Inherited<'_>,
+) -> Option<(Backend, At<HostPort>)> {
+    let forward = fields.word("forward", &Forward::WORDS).unwrap_or(service.forward);
+    let own_tunnel = fields
+        .table("tunnel", &forward::TUNNEL_SECTION)
+        .map(|tunnel| forward::read_tunnel(&tunnel));
     if own_tunnel.is_some() && forward != Forward::Tunnel {
         let message = format!("`tunnel` has no meaning with forward \"{forward}\"");
         fields.context.error(
@@ -165,22 +209,20 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
     let host = fields.required("address", text::host_port)?;
     let port = read_port(fields, service, forward, &host);
     check_family(fields, service, forward, &host);
-    let check = own_check.or_else(|| service.check.cloned());
-    if let Some(check) = &check {
-        check_port(fields, check, port, &host);
-    }
-    Some(Backend {
-        name,
+    let place = Backend {
+        name: None,
         address: SocketAddr::new(host.value.address, port),
-        weight,
+        weight: 1,
         forward,
         tunnel: (forward == Forward::Tunnel).then(|| own_tunnel.or(service.tunnel).unwrap_or(Tunnel::Ipip)),
-        upper_threshold,
-        lower_threshold,
-        drain,
-        vlan,
-        check,
-    })
+        upper_threshold: 0,
+        lower_threshold: 0,
+        drain: false,
+        vlan: None,
+        check: None,
+        checks: Vec::new(),
+    };
+    Some((place, host))
 }
 
 fn check_thresholds(fields: &Fields<'_, '_>, upper: u32, lower: u32) {

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use toml::de::DeValue;
 
 use crate::reader::{Fields, Key, Problem, Section};
+use crate::tempo::{self, Flap};
 
 /// A health check.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -24,6 +25,18 @@ pub struct Check {
     pub fall: u32,
     /// Each interval is longer or shorter by up to this share of itself, at random; the first probe starts within one interval.
     pub jitter_percent: u8,
+    /// The first probe starts within this time; `None`: within one interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_ms: Option<u32>,
+    /// The next probe after a failure that has not taken the backend down; `None`: the interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_before_retry_ms: Option<u32>,
+    /// From probe to probe while the backend is down; `None`: the interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_down_ms: Option<u32>,
+    /// Holds back a backend that flaps; `None`: it may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flap: Option<Flap>,
 }
 
 /// What a health check asks.
@@ -157,6 +170,30 @@ pub(crate) static SECTION: Section = Section {
             default: Some("10"),
             meaning: "each interval is longer or shorter by up to this share, at random; the first probe starts within one interval",
         },
+        Key {
+            name: "warmup_ms",
+            kind: MILLISECONDS,
+            default: None,
+            meaning: "the first probe starts at a random time within this one; left out: `interval_ms`",
+        },
+        Key {
+            name: "delay_before_retry_ms",
+            kind: MILLISECONDS,
+            default: None,
+            meaning: "after a failure that has not yet taken the backend down the next probe starts so soon; left out: when it is due anyway",
+        },
+        Key {
+            name: "interval_down_ms",
+            kind: MILLISECONDS,
+            default: None,
+            meaning: "from one probe to the next while the backend is down, if that is sooner; left out: `interval_ms`",
+        },
+        Key {
+            name: "flap",
+            kind: "a table",
+            default: None,
+            meaning: "holds back a backend that comes and goes; left out: it may",
+        },
     ],
 };
 
@@ -250,6 +287,10 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Check> {
         rise: fields.integer("rise", 1..=1000).unwrap_or(2),
         fall: fields.integer("fall", 1..=1000).unwrap_or(3),
         jitter_percent: fields.integer("jitter_percent", 0..=50).unwrap_or(10),
+        warmup_ms: fields.integer("warmup_ms", 10..=86_400_000),
+        delay_before_retry_ms: fields.integer("delay_before_retry_ms", 10..=86_400_000),
+        interval_down_ms: fields.integer("interval_down_ms", 10..=86_400_000),
+        flap: tempo::read_flap(fields),
     })
 }
 

@@ -112,6 +112,12 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         |vrrp| vrrp.name.clone(),
         |vrrp| format!("vrrp {}", vrrp.name),
     );
+    changes.entries(
+        &old.bfds,
+        &new.bfds,
+        |bfd| bfd.name.clone(),
+        |bfd| format!("bfd {}", bfd.name),
+    );
     changes.services(old, new);
     changes.list
 }
@@ -260,6 +266,7 @@ impl Changes {
                 let (mut own_before, mut own_after) = (table(old), table(new));
                 let inherited = [
                     ("check", old.check == before.check && new.check == after.check),
+                    ("checks", old.checks == before.checks && new.checks == after.checks),
                     (
                         "forward",
                         old.forward == before.forward && new.forward == after.forward,

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use crate::reader::Section;
 use crate::{
-    backend, check, control, dataplane, forward, ipvs, load, port, route, service, sriov, suggest, timeouts,
+    backend, bfd, check, control, dataplane, forward, ipvs, load, pool, port, route, service, sriov, suggest, tempo, timeouts,
     vrrp,
 };
 
 /// Every section, in the order of the page.
-pub(crate) const SECTIONS: [&Section; 19] = [
+pub(crate) const SECTIONS: [&Section; 24] = [
     &load::ROOT,
     &dataplane::SECTION,
     &control::SECTION,
@@ -19,14 +19,19 @@ pub(crate) const SECTIONS: [&Section; 19] = [
     &sriov::SECTION,
     &sriov::VF_SECTION,
     &service::SECTION,
+    &pool::SECTION,
+    &pool::PASSIVE_SECTION,
+    &pool::SORRY_SECTION,
     &backend::SECTION,
     &forward::TUNNEL_SECTION,
     &check::SECTION,
+    &tempo::FLAP_SECTION,
     &check::TCP_SECTION,
     &check::HTTP_SECTION,
     &vrrp::SECTION,
     &vrrp::TRACK_SECTION,
     &vrrp::NODE_SECTION,
+    &bfd::SECTION,
     &timeouts::SECTION,
     &ipvs::SECTION,
 ];

@@ -9,8 +9,10 @@ use crate::backend::{self, Backend, Inherited};
 use crate::check::{self, Check};
 use crate::forward::{self, Forward, Tunnel};
 use crate::ipvs::{self, Ipvs};
+use crate::pool::{self, Pool};
 use crate::reader::{At, Fields, Key, Section};
 use crate::scheduler::{Scheduler, SchedulerFlag};
+use crate::tempo;
 use crate::text;
 use crate::timeouts::{self, Timeouts};
 
@@ -59,6 +61,11 @@ pub struct Service {
     /// How health is watched, unless a backend says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// Further checks: all must pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+    /// What is made of the servers' health.
+    pub pool: Pool,
     /// The servers.
     #[serde(rename = "backend")]
     pub backends: Vec<Backend>,
@@ -237,6 +244,18 @@ pub(crate) static SECTION: Section = Section {
             meaning: "how health is watched; left out: backends are always taken for healthy",
         },
         Key {
+            name: "checks",
+            kind: "a list of tables",
+            default: None,
+            meaning: "several checks, which must all pass",
+        },
+        Key {
+            name: "pool",
+            kind: "a table",
+            default: None,
+            meaning: "what is made of the backends' health: quorum, sorry server, limits; left out: each key's default",
+        },
+        Key {
             name: "backend",
             kind: "an array of tables",
             default: None,
@@ -266,12 +285,17 @@ pub(crate) fn read(fields: &Fields<'_, '_>, base_ipvs: Ipvs, base_timeouts: Time
     let check = fields
         .table("check", &check::SECTION)
         .and_then(|table| check::read(&table));
+    let checks = tempo::read_checks(fields);
     let inherited = Inherited {
         addresses: &addresses,
         forward,
         tunnel,
         check: check.as_ref(),
+        checks: &checks,
     };
+    let pool = fields
+        .table("pool", &pool::SECTION)
+        .map_or_else(Pool::default, |table| pool::read(&table, &inherited));
     let backends = read_backends(fields, &inherited);
     let persistence_timeout_s = fields
         .integer("persistence_timeout_s", 0..=2_678_400)
@@ -306,6 +330,8 @@ pub(crate) fn read(fields: &Fields<'_, '_>, base_ipvs: Ipvs, base_timeouts: Time
             .table("timeouts", &timeouts::SECTION)
             .map_or(base_timeouts, |table| timeouts::read(&table, base_timeouts)),
         check,
+        checks,
+        pool,
         addresses,
         backends,
     };
@@ -513,8 +539,24 @@ fn read_backends(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Vec<Backen
     read.into_iter().map(|(_, backend)| backend).collect()
 }
 
+/// The sorry server is none of the servers it stands in for.
+fn check_sorry(fields: &Fields<'_, '_>, service: &Service) {
+    let Some(sorry) = &service.pool.sorry_server else {
+        return;
+    };
+    let address = sorry.server.0.address;
+    if service.backends.iter().any(|backend| backend.address == address) {
+        fields.context.error(
+            fields.span_of("pool"),
+            format!("the sorry server {address} is also a backend of this service"),
+            "name a server that is none of the backends",
+        );
+    }
+}
+
 /// Rules between keys of one service.
 fn check_together(fields: &Fields<'_, '_>, service: &Service) {
+    check_sorry(fields, service);
     let error =
         |key: &str, message: String, help: &str| fields.context.error(fields.span_of(key), message, help);
     if service.one_packet && service.protocol == Protocol::Tcp {
@@ -559,7 +601,15 @@ fn check_together(fields: &Fields<'_, '_>, service: &Service) {
         || service
             .backends
             .iter()
-            .any(|backend| backend.forward == Forward::FullNat);
+            .map(|backend| backend.forward)
+            .chain(
+                service
+                    .pool
+                    .sorry_server
+                    .as_ref()
+                    .map(|sorry| sorry.server.0.forward),
+            )
+            .any(|forward| forward == Forward::FullNat);
     if fullnat && !fields.has("local_addresses") {
         error(
             "forward",

@@ -58,6 +58,14 @@ fn file_with(header: &str, line: &str) -> Option<String> {
             "",
         ),
         "check.http" => service(&format!("check = {{ http = {{ {line} }} }}"), ""),
+        "check.flap" => service(&format!("check = {{ tcp = {{}}, flap = {{ {line} }} }}"), ""),
+        "pool = { … }" => service(&format!("pool = {{ {line} }}"), ""),
+        "pool.passive" => service(&format!("pool = {{ passive = {{ {line} }} }}"), ""),
+        "pool.sorry_server" => {
+            let comma = if line.is_empty() { "" } else { ", " };
+            let server = format!("address = '192.0.2.99:80'{comma}{line}");
+            service(&format!("pool = {{ sorry_server = {{ {server} }} }}"), "")
+        }
         "[[sriov]]" => format!("[[sriov]]\npf = 'eth0'\nvfs = 4\n{line}\n"),
         "[[sriov.vf]]" => format!("[[sriov]]\npf = 'eth0'\nvfs = 4\n[[sriov.vf]]\nindex = 1\n{line}\n"),
         "[[vrrp]]" => format!("{VRRP}{line}\n"),
