@@ -214,7 +214,7 @@ impl Daemon {
         let address = change.target.address;
         let report = &change.report;
         match report.outcome {
-            weir_proto::health::Outcome::Pass => {
+            weir_proto::health::Outcome::Pass | weir_proto::health::Outcome::Weight(_) => {
                 tracing::info!(server = %address, "check passes: {}", report.health)
             }
             weir_proto::health::Outcome::Fail(why) => {

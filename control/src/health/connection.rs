@@ -1,43 +1,84 @@
-//! One check's TCP connection: opening, sending, reading, each step as an [`Input`] for the check.
+//! The connection of one run: opening, sending, reading, each step as an [`Input`] for the check.
+//!
+//! Three shapes cover every kind: a byte stream (TCP, TLS), a connected datagram socket (UDP, ICMP echo), and a small
+//! task that tells its steps (gRPC's HTTP/2, programs, files, raw packets). None decides anything.
+
+mod datagram;
+mod grpc;
+mod local;
+mod raw;
+mod socket;
+mod stream;
+mod task;
+pub(super) mod tls;
 
 use super::Target;
+use datagram::Datagrams;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use stream::Stream;
+use task::{Event, Task};
 use weir_proto::health::probe::{Fault, Input};
+use weir_proto::health::{Dialogue, talk};
 
 /// Bytes read from a server at once.
-const READ_BYTES: usize = 4 * 1_024;
+const READ_BYTES: usize = talk::REPLY_BYTES_MAX;
 
-type Opening = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Open, Fault>> + Send>>;
 
 /// The connection of the present run, if one is under way.
 pub(super) enum Connection {
     Closed,
     Opening(Opening),
-    Open {
-        stream: TcpStream,
-        unsent: Vec<u8>,
-        buffer: Box<[u8]>,
-    },
+    Open { open: Open, buffer: Vec<u8> },
+    Task { task: Task, buffer: Vec<u8> },
+}
+
+/// What bytes go over.
+pub(super) enum Open {
+    Stream(Stream),
+    Datagrams(Datagrams),
 }
 
 impl Connection {
-    /// Begins to open a connection to `target`.
+    /// Begins to open what `target` is asked over.
     pub(super) fn open(target: &Target) -> Self {
-        match socket(target) {
-            Ok(socket) => Self::Opening(Box::pin(socket.connect(target.address))),
-            Err(error) => Self::Opening(Box::pin(std::future::ready(Err(error)))),
+        let task = |task| Self::Task {
+            task,
+            buffer: Vec::new(),
+        };
+        match &target.dialogue {
+            Dialogue::Tcp | Dialogue::Http(_) | Dialogue::Talk(_) => {
+                let opening = stream::open(target, tls::NO_PROTOCOL);
+                Self::Opening(Box::pin(async { opening.await.map(Open::Stream) }))
+            }
+            Dialogue::Udp(_) | Dialogue::Dns(_) => Self::datagrams(datagram::udp(target)),
+            Dialogue::Ping(echo) => Self::datagrams(datagram::echo(target, *echo)),
+            Dialogue::Grpc(_) => task(grpc::start(target)),
+            Dialogue::Script(script) => task(local::script(script.clone(), target.pace.timeout)),
+            Dialogue::File(path) => task(local::file(path.clone())),
+            Dialogue::Through(through) => task(raw::start(target, *through)),
         }
     }
 
+    fn datagrams(opened: io::Result<Datagrams>) -> Self {
+        let opened = opened.map(Open::Datagrams).map_err(|error| fault(&error));
+        Self::Opening(Box::pin(std::future::ready(opened)))
+    }
+
     /// Queues bytes to send; without a connection there is nobody to send them to.
-    pub(super) fn write(&mut self, bytes: &[u8]) {
+    pub(super) fn write(&mut self, bytes: Vec<u8>) {
         match self {
-            Self::Open { unsent, .. } => unsent.extend_from_slice(bytes),
+            Self::Open {
+                open: Open::Stream(stream),
+                ..
+            } => stream.write(&bytes),
+            Self::Open {
+                open: Open::Datagrams(socket),
+                ..
+            } => socket.write(bytes),
+            Self::Task { task, .. } => task.write(bytes),
             Self::Closed | Self::Opening(_) => {}
         }
     }
@@ -50,64 +91,64 @@ impl Connection {
         }
         match self {
             Self::Closed | Self::Opening(_) => std::future::pending().await,
-            Self::Open {
-                stream,
-                unsent,
-                buffer,
-            } => match exchange(stream, unsent, buffer).await {
-                Ok(0) => Input::Eof,
-                Ok(count) => Input::Read(&buffer[..count]),
+            Self::Open { open, buffer } => match open.read(buffer).await {
+                Ok(Some(count)) => Input::Read(&buffer[..count]),
+                Ok(None) => Input::Eof,
                 Err(error) => Input::Broken(fault(&error)),
+            },
+            Self::Task { task, buffer } => match task.next().await {
+                Event::Bound(near) => Input::Bound(near),
+                Event::Connected => Input::Connected,
+                Event::Read(bytes) => {
+                    *buffer = bytes;
+                    Input::Read(buffer)
+                }
+                Event::Code(code) => Input::Code(code),
+                Event::Eof => Input::Eof,
+                Event::Broken(fault) => Input::Broken(fault),
             },
         }
     }
 
-    fn opened(&mut self, opened: io::Result<TcpStream>) -> Input<'static> {
+    fn opened(&mut self, opened: Result<Open, Fault>) -> Input<'static> {
         match opened {
-            Ok(stream) => {
+            Ok(open) => {
                 *self = Self::Open {
-                    stream,
-                    unsent: Vec::new(),
-                    buffer: vec![0; READ_BYTES].into_boxed_slice(),
+                    open,
+                    buffer: vec![0; READ_BYTES],
                 };
                 Input::Connected
             }
-            Err(error) => {
+            Err(fault) => {
                 *self = Self::Closed;
-                Input::Broken(fault(&error))
+                Input::Broken(fault)
             }
         }
     }
 }
 
-/// Sends what is unsent, then reads once.
-async fn exchange(stream: &mut TcpStream, unsent: &mut Vec<u8>, buffer: &mut [u8]) -> io::Result<usize> {
-    while !unsent.is_empty() {
-        let sent = stream.write(unsent).await?;
-        unsent.drain(..sent);
+impl Open {
+    /// Sends what is unsent, then reads once; `None` at the stream's end.
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Stream(stream) => stream.read(buffer).await,
+            Self::Datagrams(socket) => socket.read(buffer).await.map(Some),
+        }
     }
-    stream.read(buffer).await
-}
-
-/// A socket bound as the target's source says.
-fn socket(target: &Target) -> io::Result<TcpSocket> {
-    let (socket, any) = match target.address {
-        SocketAddr::V4(_) => (TcpSocket::new_v4()?, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-        SocketAddr::V6(_) => (TcpSocket::new_v6()?, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-    };
-    if let Some(interface) = &target.source.interface {
-        socket.bind_device(Some(interface.as_bytes()))?;
-    }
-    if let Some(address) = target.source.address.filter(|address| *address != any) {
-        socket.bind(SocketAddr::new(address, 0))?;
-    }
-    Ok(socket)
 }
 
 /// The host's error as a fault. What is not known to come from the network is held to be this side's, so that a lack
 /// of file descriptors, say, condemns no server.
 fn fault(error: &io::Error) -> Fault {
     use io::ErrorKind;
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(_)) => return Fault::Certificate,
+        Some(_) => return Fault::Tls,
+        None => {}
+    }
     match error.kind() {
         ErrorKind::ConnectionRefused => Fault::Refused,
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Fault::Reset,

@@ -5,7 +5,7 @@ use super::connection::Connection;
 use crate::clock::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use weir_proto::health::Health;
 use weir_proto::health::check::{Action, Check, Report};
 
@@ -19,6 +19,8 @@ pub(super) struct Driver {
     pub(super) target: Arc<Target>,
     pub(super) clock: Clock,
     pub(super) muted: Arc<AtomicBool>,
+    /// Told when the server's traffic speaks against it.
+    pub(super) suspected: Arc<Notify>,
     pub(super) reports: mpsc::Sender<(CheckId, Report)>,
 }
 
@@ -35,6 +37,7 @@ impl Driver {
                     check.mute(self.muted.load(Ordering::Relaxed));
                     check.handle(self.clock.now(), input);
                 }
+                () = self.suspected.notified() => check.suspect(self.clock.now()),
                 () = tokio::time::sleep_until(self.clock.runtime(deadline)) => {
                     check.mute(self.muted.load(Ordering::Relaxed));
                     check.handle_timeout(self.clock.now());
@@ -49,7 +52,7 @@ impl Driver {
         while let Some(action) = check.poll_action() {
             match action {
                 Action::Connect => *connection = Connection::open(&self.target),
-                Action::Write(bytes) => connection.write(&bytes),
+                Action::Write(bytes) => connection.write(bytes),
                 Action::Close => *connection = Connection::Closed,
                 Action::Report(report) => {
                     if self.reports.send((self.id, report)).await.is_err() {

@@ -12,17 +12,19 @@ mod driver;
 pub mod targets;
 
 use crate::clock::Clock;
-use book::{Book, Change};
+use book::{Book, Change, Finding};
 use driver::{CheckId, Driver};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use weir_proto::health::check::{Pace, Report};
-use weir_proto::health::{Dialogue, Health};
+use weir_proto::health::Dialogue;
+
+pub use connection::tls::Tls;
 
 /// Reports that may wait for the daemon; past that, checks wait before they go on.
 const REPORTS_MAX: usize = 1_024;
@@ -38,6 +40,8 @@ pub struct Target {
     pub pace: Pace,
     /// Where the connection comes from.
     pub source: Source,
+    /// How TLS is spoken over it, if it is.
+    pub tls: Option<Tls>,
 }
 
 /// The near end of a check's connections; the routing table decides what is left open.
@@ -47,13 +51,26 @@ pub struct Source {
     pub address: Option<IpAddr>,
     /// Bind to this network interface.
     pub interface: Option<String>,
+    /// Bind to this port.
+    pub port: Option<u16>,
+    /// Firewall mark of what is sent.
+    pub mark: Option<u32>,
+}
+
+/// The task of a check.
+#[derive(Debug)]
+struct Running {
+    id: CheckId,
+    task: AbortHandle,
+    suspected: Arc<Notify>,
 }
 
 /// The running checks.
 #[derive(Debug)]
 pub struct Checks {
     book: Book,
-    running: HashMap<Arc<Target>, (CheckId, AbortHandle)>,
+    /// The checks that run, and, without a task, those that are suspended.
+    running: HashMap<Arc<Target>, Option<Running>>,
     tasks: JoinSet<CheckId>,
     next_id: u64,
     clock: Clock,
@@ -95,9 +112,15 @@ impl Checks {
         self.muted.load(Ordering::Relaxed)
     }
 
-    /// Checks exactly `targets` from now on; those that are checked already go on undisturbed.
+    /// Checks exactly `targets` from now on; those that are checked already go on undisturbed. A check that asks the same
+    /// as one that ends, only at another pace, starts from what that one has found.
     pub fn reconcile<'a>(&mut self, targets: impl IntoIterator<Item = &'a Target>) {
         let wanted: HashSet<&Target> = targets.into_iter().collect();
+        let new: Vec<(Arc<Target>, Finding)> = wanted
+            .iter()
+            .filter(|target| !self.running.contains_key(**target))
+            .map(|target| (Arc::new((*target).clone()), self.book.past(target)))
+            .collect();
         let gone: Vec<_> = self
             .running
             .keys()
@@ -107,10 +130,37 @@ impl Checks {
         for target in gone {
             self.stop(&target);
         }
-        for target in wanted {
-            if !self.running.contains_key(target) {
-                self.start(Arc::new(target.clone()), Health::Up);
+        for (target, past) in new {
+            self.start(target, past);
+        }
+    }
+
+    /// Of the checks there are, lets those run that `wanted` says, and keeps what is known of the others.
+    pub fn suspend_unless(&mut self, wanted: impl Fn(&Target) -> bool) {
+        let (mut resumed, mut paused) = (Vec::new(), Vec::new());
+        for (target, running) in &self.running {
+            match (running, wanted(target)) {
+                (None, true) => resumed.push(Arc::clone(target)),
+                (Some(_), false) => paused.push(Arc::clone(target)),
+                (None, false) | (Some(_), true) => {}
             }
+        }
+        for target in paused {
+            if let Some(running) = self.running.get_mut(&target).and_then(Option::take) {
+                running.task.abort();
+                self.book.suspend(running.id);
+            }
+        }
+        for target in resumed {
+            let past = self.book.finding(&target);
+            self.start(target, past);
+        }
+    }
+
+    /// The traffic of this server speaks against it.
+    pub fn suspect(&self, target: &Target) {
+        if let Some(Some(running)) = self.running.get(target) {
+            running.suspected.notify_one();
         }
     }
 
@@ -128,25 +178,32 @@ impl Checks {
         }
     }
 
-    fn start(&mut self, target: Arc<Target>, initial: Health) {
+    fn start(&mut self, target: Arc<Target>, past: Finding) {
         let id = CheckId(self.next_id);
         self.next_id += 1;
+        let suspected = Arc::new(Notify::new());
         let driver = Driver {
             id,
             target: Arc::clone(&target),
             clock: self.clock,
             muted: Arc::clone(&self.muted),
+            suspected: Arc::clone(&suspected),
             reports: self.sender.clone(),
         };
-        let task = self.tasks.spawn(driver.run(initial, self.rng.random()));
-        self.book.open(id, Arc::clone(&target), initial, self.clock.now());
-        self.running.insert(target, (id, task));
+        let task = self.tasks.spawn(driver.run(past.health, self.rng.random()));
+        self.book.open(id, Arc::clone(&target), past, self.clock.now());
+        let running = Running { id, task, suspected };
+        self.running.insert(target, Some(running));
     }
 
     fn stop(&mut self, target: &Target) {
-        if let Some((id, task)) = self.running.remove(target) {
-            task.abort();
-            self.book.close(id);
+        match self.running.remove(target) {
+            Some(Some(running)) => {
+                running.task.abort();
+                self.book.close(running.id);
+            }
+            Some(None) => self.book.forget(target),
+            None => {}
         }
     }
 
@@ -157,14 +214,18 @@ impl Checks {
             return;
         }
         let task = error.id();
-        let found = self.running.iter().find(|(_, (_, handle))| handle.id() == task);
+        let found = self.running.iter().find(|(_, running)| {
+            running
+                .as_ref()
+                .is_some_and(|running| running.task.id() == task)
+        });
         let Some(target) = found.map(|(target, _)| Arc::clone(target)) else {
             return;
         };
         tracing::error!(server = %target.address, %error, "a health check panicked; it starts again");
-        let health = self.book.health(&target);
+        let past = self.book.finding(&target);
         self.stop(&target);
-        self.start(target, health);
+        self.start(target, past);
     }
 }
 

@@ -7,20 +7,26 @@ use weir_configs::{Backend, Check, CheckKind, Config};
 use weir_proto::health::Dialogue;
 use weir_proto::health::check::Pace;
 use weir_proto::health::http::Get;
+use weir_proto::health::judge::Flap;
 
-/// What the backend's check checks; `None` without a check.
-pub fn target(backend: &Backend) -> Option<Target> {
-    let check = backend.check.as_ref()?;
+/// What the backend's checks check, each in its place.
+pub fn of_backend(backend: &Backend) -> impl Iterator<Item = Target> + '_ {
+    backend.all_checks().map(|check| target(backend, check))
+}
+
+/// What one check of the backend checks.
+pub fn target(backend: &Backend, check: &Check) -> Target {
     let address = SocketAddr::new(
         backend.address.ip(),
         check.kind.port().unwrap_or(backend.address.port()),
     );
-    Some(Target {
+    Target {
         address,
         dialogue: dialogue(&check.kind, address),
         pace: pace(check),
         source: Source::default(),
-    })
+        tls: None,
+    }
 }
 
 /// Everything the configuration has checked, each target once.
@@ -30,18 +36,19 @@ pub fn targets(config: &Config) -> Vec<Target> {
             .services
             .iter()
             .flat_map(|service| &service.backends)
-            .filter_map(target),
+            .flat_map(of_backend),
     )
 }
 
 fn dialogue(kind: &CheckKind, address: SocketAddr) -> Dialogue {
     match kind {
         CheckKind::Tcp(_) => Dialogue::Tcp,
-        CheckKind::Http(http) => Dialogue::Http(Get {
+        CheckKind::Http(http) => Dialogue::Http(vec![Get {
             path: http.path.clone(),
             host: http.host.clone().unwrap_or_else(|| host(address)),
             status: http.status.iter().map(|range| range.first..=range.last).collect(),
-        }),
+            ..Get::default()
+        }]),
     }
 }
 
@@ -55,13 +62,24 @@ fn host(address: SocketAddr) -> String {
 }
 
 fn pace(check: &Check) -> Pace {
-    let interval = Duration::from_millis(check.interval_ms.into());
+    let interval = milliseconds(check.interval_ms);
     Pace {
         interval,
         jitter: interval * check.jitter_percent.into() / 100,
-        timeout: Duration::from_millis(check.timeout_ms.into()),
+        timeout: milliseconds(check.timeout_ms),
         rise: check.rise,
         fall: check.fall,
-        spread: interval,
+        spread: check.warmup_ms.map_or(interval, milliseconds),
+        retry: check.delay_before_retry_ms.map(milliseconds),
+        interval_down: check.interval_down_ms.map(milliseconds),
+        flap: check.flap.map(|flap| Flap {
+            falls: flap.falls,
+            window: Duration::from_secs(flap.window_s.into()),
+            hold: Duration::from_secs(flap.hold_s.into()),
+        }),
     }
+}
+
+fn milliseconds(count: u32) -> Duration {
+    Duration::from_millis(count.into())
 }

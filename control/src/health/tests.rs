@@ -16,6 +16,9 @@ fn pace() -> Pace {
         rise: 1,
         fall: 2,
         spread: Duration::from_millis(20),
+        retry: None,
+        interval_down: None,
+        flap: None,
     }
 }
 
@@ -25,15 +28,17 @@ fn target(address: SocketAddr, dialogue: Dialogue) -> Target {
         dialogue,
         pace: pace(),
         source: Source::default(),
+        tls: None,
     }
 }
 
 fn http() -> Dialogue {
-    Dialogue::Http(Get {
+    Dialogue::Http(vec![Get {
         path: "/".into(),
         host: "www.example.net".into(),
         status: vec![200..=200],
-    })
+        ..Get::default()
+    }])
 }
 
 /// What a server does with each connection.
@@ -255,11 +260,11 @@ async fn a_hundred_hanging_servers_delay_nobody() {
     let (hanging, server) = serve(Manner::Silent).await;
     let (good, good_server) = serve(Manner::Answer("HTTP/1.1 200 OK\r\n\r\n")).await;
     let path = |n: usize| {
-        Dialogue::Http(Get {
+        Dialogue::Http(vec![Get {
             path: format!("/{n}"),
             host: "h".into(),
-            status: vec![],
-        })
+            ..Get::default()
+        }])
     };
     let mut targets: Vec<Target> = (0..100).map(|n| target(hanging, path(n))).collect();
     targets.push(target(good, http()));

@@ -1,7 +1,9 @@
 //! Health checks: what one asks a server, when, and what the answers add up to.
 //!
 //! - [`schedule`]: when the next run is due; a fixed grid with a jittered start, so runs spread and never drift.
-//! - [`probe`]: the dialogue of one run (TCP connect, HTTP GET), from connect to [`Outcome`].
+//! - [`probe`]: one run, from connect to [`Outcome`], of any [`Dialogue`]; each kind's reading is a file here:
+//!   [`http`], [`talk`] (steps over TCP, with the [`preset`]s), [`datagram`], [`dns`], [`ping`], [`grpc`], [`local`],
+//!   [`through`].
 //! - [`judge`]: rise and fall over outcomes; the only place where a server becomes up or down.
 //! - [`check`]: the three together, one value for one checked target.
 //! - [`pool`]: from the health of all servers of a service to the weights they get.
@@ -11,13 +13,30 @@
 //! panic.
 
 pub mod check;
+pub mod datagram;
+mod dialogue;
+pub mod dns;
+mod failure;
+pub mod grpc;
 pub mod http;
 pub mod judge;
+pub mod ldap;
+pub mod local;
+mod mysql;
+pub mod pattern;
+pub mod ping;
 pub mod pool;
+pub mod postgres;
+pub mod preset;
 pub mod probe;
+pub mod reader;
 pub mod schedule;
+pub mod talk;
+pub mod through;
 
 pub use check::Check;
+pub use dialogue::Dialogue;
+pub use failure::{Failure, Fault, Outcome};
 pub use judge::{Health, Judge};
-pub use probe::{Dialogue, Failure, Outcome, Probe};
+pub use probe::Probe;
 pub use schedule::Schedule;

@@ -3,105 +3,33 @@
 //! The driver opens the connection, moves bytes and time, and closes; every decision is here. One deadline covers the
 //! whole run (connect, request and reply), so a server that answers a byte at a time cannot hold a run open.
 
-use super::http::{Get, HeadError, HeadReader};
+use super::dialogue::Reader;
+use super::reader::Progress;
 use crate::time::{Duration, Instant};
-use core::fmt;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What a run says to the server and wants to hear.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Dialogue {
-    /// A TCP connection is accepted; nothing is sent.
-    Tcp,
-    /// An HTTP GET is answered with an accepted status.
-    Http(Get),
-}
+pub use super::dialogue::Dialogue;
+pub use super::failure::{Failure, Fault, Outcome};
 
 /// What happened on the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input<'a> {
     /// Start the run.
     Start,
+    /// The near end of the connection that is being opened, for packets that the dialogue itself writes.
+    Bound(SocketAddr),
     /// The connection stands.
     Connected,
     /// The connection could not be made, or broke.
     Broken(Fault),
     /// The server sent these bytes.
     Read(&'a [u8]),
+    /// What is no byte of an answer: an exit status, an HTTP/2 status, a grpc-status.
+    Code(u32),
     /// The server has closed its side.
     Eof,
-}
-
-/// How a connection fails, as the host's sockets tell it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// Nothing listens (RST).
-    Refused,
-    /// No route, or an ICMP unreachable.
-    Unreachable,
-    /// The server cut the connection (RST).
-    Reset,
-    /// The check's own host could not do it: no source address, no file descriptor, not permitted.
-    Local,
-}
-
-/// Why a run failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Failure {
-    /// The connection failed or broke.
-    Connection(Fault),
-    /// No connection within the time allowed.
-    ConnectTimeout,
-    /// Connected, but no complete answer within the time allowed.
-    AnswerTimeout,
-    /// The server closed before its answer was complete.
-    Truncated,
-    /// The answer is not HTTP/1.
-    NotHttp,
-    /// The answer's head has no end within the bound.
-    HeadTooLong,
-    /// The answer's status is not one of those that pass.
-    Status(u16),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connection(Fault::Refused) => {
-                f.write_str("connection refused: nothing listens on that port")
-            }
-            Self::Connection(Fault::Unreachable) => f.write_str("unreachable: no route, or the host is gone"),
-            Self::Connection(Fault::Reset) => f.write_str("the server reset the connection"),
-            Self::Connection(Fault::Local) => f.write_str("this host could not open the connection"),
-            Self::ConnectTimeout => f.write_str("no connection within the time allowed"),
-            Self::AnswerTimeout => f.write_str("connected, but no complete answer within the time allowed"),
-            Self::Truncated => f.write_str("the server closed before its answer was complete"),
-            Self::NotHttp => f.write_str("the answer is not HTTP/1"),
-            Self::HeadTooLong => f.write_str("the answer's head is too long"),
-            Self::Status(status) => write!(f, "HTTP status {status}"),
-        }
-    }
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The server answered as it should.
-    Pass,
-    /// It did not, and why.
-    Fail(Failure),
-}
-
-impl Outcome {
-    /// What the run says about the server: that it passes, that it fails, or nothing, when the fault was on this side.
-    pub fn evidence(self) -> Option<bool> {
-        match self {
-            Self::Pass => Some(true),
-            Self::Fail(Failure::Connection(Fault::Local)) => None,
-            Self::Fail(_) => Some(false),
-        }
-    }
 }
 
 /// What the driver must do, in order.
@@ -120,8 +48,16 @@ pub enum Action {
 #[derive(Debug, Clone)]
 enum State {
     Idle,
-    Connecting { deadline: Instant },
-    AwaitingHead { deadline: Instant, head: HeadReader },
+    Connecting {
+        deadline: Instant,
+        part: usize,
+        near: Option<SocketAddr>,
+    },
+    Reading {
+        deadline: Instant,
+        part: usize,
+        reader: Reader,
+    },
 }
 
 /// The machine of one run after another.
@@ -130,7 +66,7 @@ pub struct Probe {
     dialogue: Arc<Dialogue>,
     timeout: Duration,
     state: State,
-    /// At most two: every input leads to one action, or to `Close` and `Done`.
+    /// At most three: every input leads to one action, or to `Write`, `Close` and what comes then.
     actions: VecDeque<Action>,
 }
 
@@ -150,45 +86,70 @@ impl Probe {
         !matches!(self.state, State::Idle)
     }
 
+    /// Bytes held of what a server sent: never more than its dialogue's bound.
+    pub fn held(&self) -> usize {
+        match &self.state {
+            State::Reading { reader, .. } => reader.held(),
+            State::Idle | State::Connecting { .. } => 0,
+        }
+    }
+
     /// Takes what happened. What does not fit the state (bytes after the end, a second start) is ignored.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        let dialogue = &*self.dialogue;
         match (&mut self.state, input) {
-            (State::Idle, Input::Start) => {
-                self.state = State::Connecting {
-                    deadline: now + self.timeout,
+            (State::Idle, Input::Start) => self.connect(now + self.timeout, 0),
+            (State::Connecting { near, .. }, Input::Bound(address)) => *near = Some(address),
+            (State::Connecting { deadline, part, near }, Input::Connected) => {
+                let (deadline, part) = (*deadline, *part);
+                let (reader, progress) = Reader::start(dialogue, part, now, *near);
+                self.state = State::Reading {
+                    deadline,
+                    part,
+                    reader,
                 };
-                self.actions.push_back(Action::Connect);
+                self.progress(progress);
             }
-            (State::Connecting { deadline }, Input::Connected) => {
-                let deadline = *deadline;
-                self.connected(deadline);
-            }
-            (State::Connecting { .. } | State::AwaitingHead { .. }, Input::Broken(fault)) => {
+            (State::Connecting { .. } | State::Reading { .. }, Input::Broken(fault)) => {
                 self.finish(Outcome::Fail(Failure::Connection(fault)));
             }
-            (State::AwaitingHead { head, .. }, Input::Read(bytes)) => match head.read(bytes) {
-                Ok(None) => {}
-                Ok(Some(status)) => self.judge_status(status),
-                Err(HeadError::NotHttp) => self.finish(Outcome::Fail(Failure::NotHttp)),
-                Err(HeadError::TooLong) => self.finish(Outcome::Fail(Failure::HeadTooLong)),
-            },
-            (State::AwaitingHead { .. }, Input::Eof) => self.finish(Outcome::Fail(Failure::Truncated)),
-            (State::Idle, Input::Connected | Input::Broken(_) | Input::Read(_) | Input::Eof)
-            | (State::Connecting { .. }, Input::Start | Input::Read(_) | Input::Eof)
-            | (State::AwaitingHead { .. }, Input::Start | Input::Connected) => {}
+            (State::Reading { reader, part, .. }, Input::Read(bytes)) => {
+                let progress = reader.read(dialogue, *part, bytes);
+                self.progress(progress);
+            }
+            (State::Reading { reader, .. }, Input::Code(code)) => {
+                let progress = reader.code(dialogue, code);
+                self.progress(progress);
+            }
+            (State::Reading { reader, part, .. }, Input::Eof) => {
+                let progress = reader.eof(dialogue, *part);
+                self.progress(progress);
+            }
+            (
+                State::Idle,
+                Input::Bound(_)
+                | Input::Connected
+                | Input::Broken(_)
+                | Input::Read(_)
+                | Input::Code(_)
+                | Input::Eof,
+            )
+            | (State::Connecting { .. }, Input::Start | Input::Read(_) | Input::Code(_) | Input::Eof)
+            | (State::Reading { .. }, Input::Start | Input::Bound(_) | Input::Connected) => {}
         }
     }
 
     /// Ends a run whose deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        match self.state {
-            State::Connecting { deadline } if deadline <= now => {
+        match &self.state {
+            State::Connecting { deadline, .. } if *deadline <= now => {
                 self.finish(Outcome::Fail(Failure::ConnectTimeout));
             }
-            State::AwaitingHead { deadline, .. } if deadline <= now => {
-                self.finish(Outcome::Fail(Failure::AnswerTimeout));
+            State::Reading { deadline, reader, .. } if *deadline <= now => {
+                let silence = reader.silence(&self.dialogue);
+                self.progress(silence);
             }
-            State::Idle | State::Connecting { .. } | State::AwaitingHead { .. } => {}
+            State::Idle | State::Connecting { .. } | State::Reading { .. } => {}
         }
     }
 
@@ -197,7 +158,7 @@ impl Probe {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::Idle => None,
-            State::Connecting { deadline } | State::AwaitingHead { deadline, .. } => Some(*deadline),
+            State::Connecting { deadline, .. } | State::Reading { deadline, .. } => Some(*deadline),
         }
     }
 
@@ -207,29 +168,31 @@ impl Probe {
         self.actions.pop_front()
     }
 
-    fn connected(&mut self, deadline: Instant) {
-        match &*self.dialogue {
-            Dialogue::Tcp => self.finish(Outcome::Pass),
-            Dialogue::Http(get) => {
-                self.actions.push_back(Action::Write(get.request()));
-                self.state = State::AwaitingHead {
-                    deadline,
-                    head: HeadReader::default(),
-                };
-            }
-        }
+    fn connect(&mut self, deadline: Instant, part: usize) {
+        self.state = State::Connecting {
+            deadline,
+            part,
+            near: None,
+        };
+        self.actions.push_back(Action::Connect);
     }
 
-    fn judge_status(&mut self, status: u16) {
-        let accepted = match &*self.dialogue {
-            Dialogue::Http(get) => get.accepts(status),
-            Dialogue::Tcp => false,
+    fn progress(&mut self, mut progress: Progress) {
+        if let Progress::Say(bytes) | Progress::Farewell(bytes) = &mut progress {
+            self.actions.push_back(Action::Write(std::mem::take(bytes)));
+        }
+        let Some(outcome) = progress.outcome() else {
+            return;
         };
-        self.finish(if accepted {
-            Outcome::Pass
-        } else {
-            Outcome::Fail(Failure::Status(status))
-        });
+        match self.state {
+            State::Reading { deadline, part, .. }
+                if outcome == Outcome::Pass && part + 1 < self.dialogue.parts() =>
+            {
+                self.actions.push_back(Action::Close);
+                self.connect(deadline, part + 1);
+            }
+            State::Idle | State::Connecting { .. } | State::Reading { .. } => self.finish(outcome),
+        }
     }
 
     fn finish(&mut self, outcome: Outcome) {
@@ -239,5 +202,7 @@ impl Probe {
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

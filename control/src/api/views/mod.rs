@@ -201,6 +201,7 @@ fn health(view: &View, backend: &Backend, found: &BackendView) -> Option<types::
         since: record.last.map(|_| time(view, record.since)),
         last_result: record.last.map(|report| match report.outcome {
             Outcome::Pass => "passed".into(),
+            Outcome::Weight(weight) => format!("passed, weight {weight}"),
             Outcome::Fail(why) => why.to_string(),
         }),
         last_latency_ms: record.last.map(|report| report.took.as_secs_f64() * 1_000.0),

@@ -1,4 +1,6 @@
+use super::super::http::Get;
 use super::*;
+
 use Action::{Close, Connect, Done};
 use Input::{Broken, Connected, Eof, Read, Start};
 
@@ -13,11 +15,12 @@ fn get() -> Get {
         path: "/".into(),
         host: "192.0.2.11:80".into(),
         status: vec![200..=200],
+        ..Get::default()
     }
 }
 
 fn http() -> Probe {
-    Probe::new(Arc::new(Dialogue::Http(get())), TIMEOUT)
+    Probe::new(Arc::new(Dialogue::Http(vec![get()])), TIMEOUT)
 }
 
 /// Feeds `inputs` one millisecond apart and returns every action.

@@ -1,0 +1,32 @@
+//! What every dialogue shares: how the reading of an answer goes on.
+
+use super::failure::{Failure, Outcome};
+
+/// Where a run stands after what the server sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The answer is not complete.
+    More,
+    /// Say this, and read on.
+    Say(Vec<u8>),
+    /// The dialogue has come to its good end.
+    Pass,
+    /// So it has; this is said before the connection closes.
+    Farewell(Vec<u8>),
+    /// So it has, and this is the server's weight now.
+    Weight(u16),
+    /// The answer is wrong.
+    Fail(Failure),
+}
+
+impl Progress {
+    /// The end of the run, if this is one.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::More | Self::Say(_) => None,
+            Self::Pass | Self::Farewell(_) => Some(Outcome::Pass),
+            Self::Weight(weight) => Some(Outcome::Weight(*weight)),
+            Self::Fail(failure) => Some(Outcome::Fail(*failure)),
+        }
+    }
+}
