@@ -2,7 +2,7 @@
 //!
 //! The driver's whole duty: perform actions, hand in what the socket says, and wake the check at its time-out.
 
-use super::judge::{Health, Judge};
+use super::judge::{Flap, Health, Judge};
 use super::probe::{self, Dialogue, Input, Outcome, Probe};
 use super::schedule::Schedule;
 use crate::time::{Duration, Instant};
@@ -24,6 +24,12 @@ pub struct Pace {
     pub fall: u32,
     /// The first run starts within this span after the check does; spreads checks that start together.
     pub spread: Duration,
+    /// The run after a failure that has not taken the server down starts so long after that failure, if that is sooner.
+    pub retry: Option<Duration>,
+    /// From the start of one run to that of the next while the server is down, if that is sooner.
+    pub interval_down: Option<Duration>,
+    /// Holds back a server that flaps.
+    pub flap: Option<Flap>,
 }
 
 /// Why the check wants to be woken.
@@ -54,6 +60,10 @@ pub struct Report {
     pub needed: u32,
     /// Slots left out so far because a run lasted too long.
     pub skipped: u64,
+    /// When the next run is due.
+    pub next: Instant,
+    /// Until when a server that flaps stays down.
+    pub held_until: Option<Instant>,
 }
 
 /// What the driver must do, in order.
@@ -75,6 +85,7 @@ pub struct Check {
     schedule: Schedule,
     probe: Probe,
     judge: Judge,
+    pace: Pace,
     muted: bool,
     started: Instant,
     actions: VecDeque<Action>,
@@ -87,7 +98,8 @@ impl Check {
         Self {
             schedule: Schedule::new(now, pace.interval, pace.jitter, pace.spread, seed),
             probe: Probe::new(dialogue, pace.timeout),
-            judge: Judge::new(initial, pace.rise, pace.fall),
+            judge: Judge::new(initial, pace.rise, pace.fall).with_flap(pace.flap),
+            pace,
             muted: false,
             started: now,
             actions: VecDeque::new(),
@@ -103,6 +115,12 @@ impl Check {
     /// take is known to be broken on this side.
     pub fn mute(&mut self, muted: bool) {
         self.muted = muted;
+    }
+
+    /// The server's traffic speaks against it: the next run comes at once, and its failure is enough.
+    pub fn suspect(&mut self, now: Instant) {
+        self.judge.suspect();
+        self.schedule.hasten(now);
     }
 
     /// Takes what happened on the connection.
@@ -151,7 +169,8 @@ impl Check {
 
     fn report(&mut self, now: Instant, outcome: Outcome) -> Report {
         let evidence = outcome.evidence().filter(|&passed| passed || !self.muted);
-        let changed = evidence.is_some_and(|passed| self.judge.observe(passed).is_some());
+        let changed = evidence.is_some_and(|passed| self.judge.observe(now, passed).is_some());
+        self.hurry(now, evidence);
         Report {
             outcome,
             took: now - self.started,
@@ -161,6 +180,20 @@ impl Check {
             against: self.judge.against(),
             needed: self.judge.needed(),
             skipped: self.schedule.skipped(),
+            next: self.schedule.next(),
+            held_until: self.judge.held_until(),
+        }
+    }
+
+    /// Wants the next run sooner where something is to be found out.
+    fn hurry(&mut self, now: Instant, evidence: Option<bool>) {
+        let soon = match (self.judge.health(), evidence) {
+            (Health::Up, Some(false)) => self.pace.retry.map(|retry| now + retry),
+            (Health::Up, Some(true) | None) => None,
+            (Health::Down, _) => self.pace.interval_down.map(|interval| self.started + interval),
+        };
+        if let Some(soon) = soon {
+            self.schedule.hasten(soon.max(now));
         }
     }
 }

@@ -3,8 +3,28 @@
 //! A server that is up goes down after `fall` failures in a row, one that is down comes up after `rise` passes in a
 //! row; an outcome that agrees with the present state starts the count anew. keepalived's `retry n` is `fall = n + 1`
 //! with `rise = 1`.
+//!
+//! Two things bend that rule. A server that **flaps** ([`Flap`]) stays down until no run has failed for a while, whatever
+//! passes: one that comes and goes costs every client that meets it in the wrong moment. And a server that is
+//! **suspected** ([`Judge::suspect`]), because its traffic shows unanswered connections, goes down at the next failure.
 
+use crate::time::{Duration, Instant};
 use core::fmt;
+use std::collections::VecDeque;
+
+/// Most falls that are remembered.
+const FALLS_MAX: usize = 16;
+
+/// When a server counts as one that comes and goes, and what that costs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Flap {
+    /// So many falls, at most 16…
+    pub falls: u32,
+    /// …within this time…
+    pub window: Duration,
+    /// …and it stays down for this time after its last failure.
+    pub hold: Duration,
+}
 
 /// What the judge holds a server to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +51,13 @@ pub struct Judge {
     rise: u32,
     fall: u32,
     against: u32,
+    flap: Option<Flap>,
+    /// The last falls, at most as many as make a flap.
+    falls: VecDeque<Instant>,
+    /// Set by the fall that made it one too many.
+    flapping: bool,
+    last_failure: Instant,
+    suspected: bool,
 }
 
 impl Judge {
@@ -41,7 +68,18 @@ impl Judge {
             rise: rise.max(1),
             fall: fall.max(1),
             against: 0,
+            flap: None,
+            falls: VecDeque::new(),
+            flapping: false,
+            last_failure: Instant::ZERO,
+            suspected: false,
         }
+    }
+
+    /// The same, holding back a server that flaps.
+    #[must_use]
+    pub fn with_flap(self, flap: Option<Flap>) -> Self {
+        Self { flap, ..self }
     }
 
     /// The present verdict.
@@ -57,25 +95,60 @@ impl Judge {
     /// How many outcomes in a row against the present verdict change it.
     pub fn needed(&self) -> u32 {
         match self.health {
+            Health::Up if self.suspected => 1,
             Health::Up => self.fall,
             Health::Down => self.rise,
         }
     }
 
+    /// Until when a server that flaps stays down, if it does.
+    pub fn held_until(&self) -> Option<Instant> {
+        let flap = self.flap.filter(|_| self.flapping)?;
+        Some(self.last_failure + flap.hold)
+    }
+
+    /// Something else than a run speaks against the server: the next failure is enough, the next pass clears it.
+    pub fn suspect(&mut self) {
+        self.suspected = self.health == Health::Up;
+    }
+
     /// Takes one outcome; the new verdict when it changed.
-    pub fn observe(&mut self, passed: bool) -> Option<Health> {
+    pub fn observe(&mut self, now: Instant, passed: bool) -> Option<Health> {
+        if !passed {
+            self.last_failure = now;
+        }
         let says = if passed { Health::Up } else { Health::Down };
         if says == self.health {
             self.against = 0;
+            self.suspected = false;
             return None;
         }
-        self.against += 1;
-        if self.against < self.needed() {
+        self.against = self.against.saturating_add(1);
+        let held = self.held_until().is_some_and(|until| now < until);
+        if self.against < self.needed() || (passed && held) {
             return None;
         }
+        self.change(now, says);
+        Some(says)
+    }
+
+    fn change(&mut self, now: Instant, says: Health) {
         self.health = says;
         self.against = 0;
-        Some(says)
+        self.suspected = false;
+        self.flapping = false;
+        let Some(flap) = self.flap.filter(|_| says == Health::Down) else {
+            return;
+        };
+        let many = usize::try_from(flap.falls)
+            .unwrap_or(FALLS_MAX)
+            .clamp(1, FALLS_MAX);
+        self.falls.push_back(now);
+        if self.falls.len() > many {
+            self.falls.pop_front();
+        }
+        let first = self.falls.front().copied().unwrap_or(now);
+        self.flapping = self.falls.len() == many && now - first <= flap.window;
     }
 }
 

@@ -4,6 +4,8 @@
 //! stands off its grid instant by a random offset of at most half the jitter, so the time between two runs is the
 //! interval ± the jitter. When a run lasted past one slot, the next starts at once and the grid goes on as it was;
 //! further slots that passed are skipped and counted, not made up for.
+//!
+//! A run that is wanted sooner ([`Schedule::hasten`]) comes on top: it leaves the grid where it is.
 
 use crate::time::{Duration, Instant};
 
@@ -16,6 +18,8 @@ pub struct Schedule {
     /// The grid instant that the next run belongs to.
     slot: Instant,
     due: Instant,
+    /// A run outside the grid.
+    extra: Option<Instant>,
     interval: Duration,
     jitter: Duration,
     /// State of the generator of offsets (SplitMix64).
@@ -32,6 +36,7 @@ impl Schedule {
         Self {
             slot: first,
             due: first,
+            extra: None,
             interval,
             jitter: jitter.min(interval / 2),
             random: seed,
@@ -41,7 +46,14 @@ impl Schedule {
 
     /// When the next run is due.
     pub fn next(&self) -> Instant {
-        self.due
+        self.extra.map_or(self.due, |extra| extra.min(self.due))
+    }
+
+    /// Wants a run at `at`, if none is due by then anyway.
+    pub fn hasten(&mut self, at: Instant) {
+        if at < self.next() {
+            self.extra = Some(at);
+        }
     }
 
     /// Slots that passed unused because a run was still under way.
@@ -51,8 +63,12 @@ impl Schedule {
 
     /// Takes the run that is due at `now`, if one is, and moves on to the first slot after `now`.
     pub fn take(&mut self, now: Instant) -> bool {
-        if now < self.due {
+        if now < self.next() {
             return false;
+        }
+        self.extra = None;
+        if now < self.due {
+            return true;
         }
         self.slot += self.interval;
         if self.slot <= now {

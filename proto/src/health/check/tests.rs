@@ -3,6 +3,8 @@ use super::*;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+mod model;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn pace(rise: u32, fall: u32) -> Pace {
@@ -13,6 +15,9 @@ fn pace(rise: u32, fall: u32) -> Pace {
         rise,
         fall,
         spread: 2 * SECOND,
+        retry: None,
+        interval_down: None,
+        flap: None,
     }
 }
 
@@ -156,8 +161,8 @@ fn a_run_longer_than_the_interval_skips_slots_and_says_so() {
         jitter: Duration::ZERO,
         timeout: Duration::from_millis(3_500),
         rise: 1,
-        fall: 1,
         spread: Duration::ZERO,
+        ..pace(1, 1)
     };
     let mut target = Target::new(slow, 0);
     let mut skipped = 0;
@@ -190,11 +195,11 @@ fn random_inputs_never_confuse_a_check() {
         .and_then(|s| s.parse().ok())
         .unwrap_or(1);
     let mut draw = draws(seed);
-    let http = Dialogue::Http(super::super::http::Get {
+    let http = Dialogue::Http(vec![super::super::http::Get {
         path: "/".into(),
         host: "h".into(),
-        status: vec![],
-    });
+        ..Default::default()
+    }]);
     for dialogue in [Dialogue::Tcp, http] {
         let mut check = Check::new(Instant::ZERO, Arc::new(dialogue), pace(2, 2), Health::Up, draw());
         let (mut now, mut open) = (Instant::ZERO, false);

@@ -21,7 +21,7 @@ fn verdicts_follow_the_table() {
             .chars()
             .map(|outcome| {
                 let before = judge.health();
-                let change = judge.observe(outcome == '+');
+                let change = judge.observe(Instant::ZERO, outcome == '+');
                 assert_eq!(
                     change.is_some(),
                     judge.health() != before,
@@ -43,10 +43,10 @@ fn verdicts_follow_the_table() {
 #[test]
 fn an_agreeing_outcome_forgets_what_spoke_against() {
     let mut judge = Judge::new(Health::Up, 2, 3);
-    judge.observe(false);
-    judge.observe(false);
+    judge.observe(Instant::ZERO, false);
+    judge.observe(Instant::ZERO, false);
     assert_eq!((judge.against(), judge.needed()), (2, 3));
-    judge.observe(true);
+    judge.observe(Instant::ZERO, true);
     assert_eq!(judge.against(), 0);
 }
 
@@ -69,8 +69,74 @@ fn verdicts_equal_the_rule_over_the_whole_row() {
                 verdict = if wanted { Health::Up } else { Health::Down };
                 row.clear();
             }
-            judge.observe(passed);
+            judge.observe(Instant::ZERO, passed);
             assert_eq!(judge.health(), verdict, "outcomes {bits:012b} at {bit}");
         }
+    }
+}
+
+/// One outcome a second; `!` is a suspicion without an outcome.
+fn verdicts(judge: &mut Judge, outcomes: &str) -> String {
+    let mut seen = String::new();
+    let mut second = 0;
+    for outcome in outcomes.chars() {
+        if outcome == '!' {
+            judge.suspect();
+            continue;
+        }
+        judge.observe(Instant::from_secs(second), outcome == '+');
+        second += 1;
+        seen.push(match judge.health() {
+            Health::Up => 'U',
+            Health::Down => 'D',
+        });
+    }
+    seen
+}
+
+#[test]
+fn a_server_that_flaps_is_held_back() {
+    let flap = |falls, window, hold| Flap {
+        falls,
+        window: Duration::from_secs(window),
+        hold: Duration::from_secs(hold),
+    };
+    let table = [
+        (
+            flap(2, 10, 4),
+            "-+-+++++",
+            "DUDDDDUU",
+            "the second fall within ten seconds",
+        ),
+        (flap(2, 1, 4), "-++-++++", "DUUDUUUU", "two falls too far apart"),
+        (
+            flap(2, 10, 4),
+            "-+-++-+++++",
+            "DUDDDDDDDUU",
+            "a failure starts the hold anew",
+        ),
+        (flap(1, 10, 2), "-++", "DDU", "each fall"),
+        (flap(3, 10, 9), "-+-+++", "DUDUUU", "one too few"),
+        (flap(2, 10, 2), "-+-+++-+++", "DUDDUUDDUU", "held back again"),
+    ];
+    for (flap, outcomes, expected, what) in table {
+        let mut judge = Judge::new(Health::Up, 1, 1).with_flap(Some(flap));
+        assert_eq!(verdicts(&mut judge, outcomes), expected, "{what}: {outcomes}");
+    }
+}
+
+#[test]
+fn a_suspicion_makes_the_next_failure_enough_and_nothing_else() {
+    let table = [
+        ("+!-++", "UDDU", "one failure instead of three"),
+        ("+!+--+", "UUUUU", "a pass clears it"),
+        ("-!-++", "UDDU", "with a failure before"),
+        ("!+++", "UUU", "alone it does nothing"),
+        ("---!++", "UUDDU", "of one that is down it says nothing"),
+        ("---!++-", "UUDDUU", "nor later"),
+    ];
+    for (outcomes, expected, what) in table {
+        let mut judge = Judge::new(Health::Up, 2, 3);
+        assert_eq!(verdicts(&mut judge, outcomes), expected, "{what}: {outcomes}");
     }
 }

@@ -89,3 +89,31 @@ fn absurd_intervals_neither_spin_nor_overflow() {
     assert!(schedule.take(Instant::MAX));
     assert!(!schedule.take(Instant::ZERO));
 }
+
+#[test]
+fn a_run_wanted_sooner_leaves_the_grid_alone() {
+    let mut schedule = steady(Instant::from_secs(10));
+    schedule.hasten(Instant::from_secs(11));
+    assert_eq!(schedule.next(), Instant::from_secs(10), "one is due sooner");
+    assert!(schedule.take(Instant::from_secs(10)));
+    schedule.hasten(Instant::from_millis(10_700));
+    schedule.hasten(Instant::from_millis(10_300));
+    schedule.hasten(Instant::from_millis(10_500));
+    assert_eq!(
+        schedule.next(),
+        Instant::from_millis(10_300),
+        "the soonest counts"
+    );
+    assert!(schedule.take(Instant::from_millis(10_310)));
+    assert!(!schedule.take(Instant::from_millis(10_320)), "once");
+    assert_eq!(schedule.next(), Instant::from_secs(11));
+    assert!(schedule.take(Instant::from_secs(11)));
+    assert_eq!((schedule.next(), schedule.skipped()), (Instant::from_secs(12), 0));
+    schedule.hasten(Instant::from_millis(11_900));
+    assert!(schedule.take(Instant::from_millis(12_100)));
+    assert_eq!(
+        schedule.next(),
+        Instant::from_secs(13),
+        "late, it is the grid's own run"
+    );
+}
