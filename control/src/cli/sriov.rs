@@ -16,10 +16,11 @@ use super::run::typed;
 use super::table::{Cell, Table, Tone};
 use crate::api_types::{ApiError, schema};
 use crate::sriov::api::{
-    Applied, ApplyRequest, AttachRequest, GuestRequest, MigrateRequest, PfView, Sriov, VfView, Vfs, XmlForm,
-    xml_of,
+    Applied, ApplyRequest, AttachRequest, GuestRequest, LostVf, MigrateRequest, PfView, Sriov, VfView, Vfs,
+    XmlForm, xml_of,
 };
 use crate::sriov::doctor::{Finding, Grade, examine};
+use crate::sriov::guests::virsh::Commands;
 use crate::sriov::sysfs::Roots;
 
 /// What to do with virtual functions.
@@ -250,6 +251,7 @@ fn plan(sriov: &Sriov) -> String {
         .absent
         .iter()
         .for_each(|pf| text += &format!("{pf}: this host has no such NIC port with SR-IOV\n"));
+    text += &lost(sriov);
     if text.is_empty() {
         text += "the configuration has no [[sriov]]\n";
     }
@@ -278,7 +280,18 @@ fn list(sriov: &Sriov) -> String {
             ]);
         }
     }
-    table.render(Style::of_stdout())
+    table.render(Style::of_stdout()) + &lost(sriov)
+}
+
+/// VFs of guests that are gone.
+fn lost(sriov: &Sriov) -> String {
+    let line = |vf: &LostVf| {
+        format!(
+            "VF {} of {} is gone; guest {} had it (weirctl sriov detach {} forgets it)\n",
+            vf.vf, vf.pf, vf.guest, vf.guest
+        )
+    };
+    sriov.lost.iter().map(line).collect()
 }
 
 fn owner(vf: &VfView) -> String {
@@ -423,7 +436,10 @@ fn wait(client: &Client, limit: Duration, json: bool) -> Result<(), Failure> {
 
 /// The host's fitness. What is bad makes the exit status 1.
 pub(super) fn doctor(json: bool) -> Result<(), Failure> {
-    let findings = examine(&Roots::default());
+    let mut runner = Commands {
+        deadline: Duration::from_secs(10),
+    };
+    let findings = examine(&Roots::default(), &mut runner);
     if json {
         print_json(
             &serde_json::json!({"schema": "weir.doctor/1", "findings": findings}),

@@ -12,6 +12,7 @@ use super::allocation::{Allocation, Allocations, Ask};
 use super::guests::xml;
 use super::manager::{self, Attach, Handle, Picture, Request, SriovError, Standing};
 use super::model::{Counters, Owner, Setting, Vf};
+use super::mover;
 use super::plan::Leave;
 use super::rules;
 use crate::api_types::{ApiError, schema};
@@ -46,6 +47,20 @@ pub struct Sriov {
     pub pfs: Vec<PfView>,
     /// PFs of the configuration that the host does not have.
     pub absent: Vec<String>,
+    /// VFs that guests were given and that are gone with their NIC.
+    #[serde(default)]
+    pub lost: Vec<LostVf>,
+}
+
+/// A VF that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostVf {
+    /// The PF it was of.
+    pub pf: String,
+    /// Its number.
+    pub vf: u16,
+    /// Who had it.
+    pub guest: String,
 }
 
 /// A PF.
@@ -244,7 +259,10 @@ impl From<SriovError> for Refusal {
             | SriovError::Guest(_)
             | SriovError::Migrate(_)
             | SriovError::InUse { .. }
+            | SriovError::Moving(_)
+            | SriovError::Kept { .. }
             | SriovError::State { .. } => StatusCode::CONFLICT,
+            SriovError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self(status, error.to_string())
     }
@@ -322,7 +340,10 @@ async fn reset(State(ways): State<Ways>, Json(body): Json<GuestRequest>) -> Resu
 async fn migrate(State(ways): State<Ways>, Json(body): Json<MigrateRequest>) -> Result<Json<Vfs>, Refusal> {
     let guest = valid_guest(body.guest)?;
     let to = valid_host(body.to)?;
-    ask(&ways, |reply| Request::Migrate(guest.clone(), to, reply)).await??;
+    tell_config(&ways).await.ok_or_else(gone)?;
+    let (reply, answer) = oneshot::channel();
+    mover::start(ways.manager.clone(), guest.clone(), to, reply);
+    answer.await.map_err(|_| gone())??;
     Ok(vfs(guest, &[]))
 }
 
@@ -380,6 +401,15 @@ pub fn view(picture: &Picture) -> Sriov {
             .map(|standing| pf_view(picture, standing))
             .collect(),
         absent: picture.absent.clone(),
+        lost: picture
+            .lost
+            .iter()
+            .map(|vf| LostVf {
+                pf: vf.pf.clone(),
+                vf: vf.vf,
+                guest: vf.guest.clone(),
+            })
+            .collect(),
     }
 }
 

@@ -8,13 +8,13 @@ use super::apply::{Host, HostError, Outcome, apply};
 use super::guests::virsh::{self, Commands};
 use super::guests::{self, GuestError};
 use super::host::Machine;
-use super::migrate::{self, Here, MigrateError};
+use super::migrate::{self, MigrateError};
 use super::model::{Owner, Pf, PfWish, Settings};
 use super::plan::{Leave, Plan, Refusal, plan};
 use super::wish;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,8 +25,10 @@ use weir_configs::{Config, SriovMode, VlanProtocol};
 const DRIFT_PERIOD: Duration = Duration::from_secs(5);
 /// What failed is not tried again at once, unless the wish or the host has changed.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
-/// A live migration of a large guest.
-const COMMAND_DEADLINE: Duration = Duration::from_secs(600);
+/// libvirt answers at once, or after a job of the guest's that is under way.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(120);
+/// libvirt gives up waiting for the guest after 5 s and reports success; the guest then still has the VF for a while.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,26 @@ pub enum SriovError {
     /// The guest has no VF.
     #[error("guest {0} has no VF; weirctl sriov list shows who has one")]
     HasNone(String),
+    /// The guest is under way.
+    #[error("guest {0} is being moved to another host: wait until that has ended")]
+    Moving(String),
+    /// The guest keeps a VF although it was taken out.
+    #[error(
+        "guest {guest} did not let VF {vf} of {pf} go within {seconds} s; is it booted, and has it hot-plug (acpiphp or pciehp)?"
+    )]
+    Kept {
+        /// The guest.
+        guest: String,
+        /// The PF.
+        pf: String,
+        /// The VF's number.
+        vf: u16,
+        /// How long it had.
+        seconds: u64,
+    },
+    /// The thread is gone.
+    #[error("weir-control is stopping; try again")]
+    Stopping,
     /// A VF is in use.
     #[error("VF {vf} of {pf} is in use by guest {guest}: stop the guest or detach the VF first")]
     InUse {
@@ -103,6 +125,8 @@ pub struct Picture {
     pub pfs: Vec<Standing>,
     /// PFs of the configuration that this host lacks.
     pub absent: Vec<String>,
+    /// VFs in the book that are gone.
+    pub lost: Vec<Allocation>,
     /// Who has what.
     pub allocations: Allocations,
     /// Whether things are changed or only looked at.
@@ -122,7 +146,8 @@ pub struct Attach {
     pub through: Through,
 }
 
-type Reply<T> = oneshot::Sender<Result<T, SriovError>>;
+/// Where an answer goes.
+pub type Reply<T> = oneshot::Sender<Result<T, SriovError>>;
 
 /// What the thread is asked.
 #[derive(Debug)]
@@ -137,8 +162,14 @@ pub enum Request {
     Detach(String, Reply<Vec<Allocation>>),
     /// Set the VFs of a guest to defaults.
     Reset(String, Reply<Vec<Allocation>>),
-    /// Move a guest.
-    Migrate(String, String, Reply<()>),
+    /// A guest is about to move: what it has. Nobody else changes that until [`Request::Moved`].
+    Move(String, Reply<Vec<Allocation>>),
+    /// For the move: take this one back.
+    Take(Allocation, Reply<()>),
+    /// For the move: give this one.
+    Give(Allocation, Reply<()>),
+    /// The move has ended, here or there.
+    Moved(String),
 }
 
 /// A way to ask the thread, and to look without waiting for it.
@@ -146,6 +177,7 @@ pub enum Request {
 pub struct Handle {
     requests: Sender<Request>,
     notes: Arc<Mutex<Notes>>,
+    directory: PathBuf,
 }
 
 /// What the thread knows that the host does not.
@@ -160,6 +192,11 @@ impl Handle {
     /// Asks the thread; `false` when it is gone.
     pub fn ask(&self, request: Request) -> bool {
         self.requests.send(request).is_ok()
+    }
+
+    /// Where state is kept.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Everything at this moment, under this configuration. Reads the host, which takes a few milliseconds; never waits for a change that is
@@ -177,6 +214,17 @@ fn picture(pfs: Vec<Pf>, notes: &Notes) -> Picture {
         .into_iter()
         .map(ToString::to_string)
         .collect();
+    let there = |vf: &Allocation| {
+        let pf = pfs.iter().find(|pf| pf.device == vf.pf);
+        pf.is_some_and(|pf| pf.vf(vf.vf).is_some())
+    };
+    let lost = notes
+        .allocations
+        .list
+        .iter()
+        .filter(|vf| !there(vf))
+        .cloned()
+        .collect();
     let standing = |pf: Pf| {
         let wish = wish::of_pf(&notes.config, &notes.allocations, &pf);
         let planned = wish
@@ -193,6 +241,7 @@ fn picture(pfs: Vec<Pf>, notes: &Notes) -> Picture {
     Picture {
         pfs: pfs.into_iter().map(standing).collect(),
         absent,
+        lost,
         allocations: notes.allocations.clone(),
         mode: notes.config.control.sriov,
         config: Arc::clone(&notes.config),
@@ -210,6 +259,7 @@ pub fn start(config: Arc<Config>) -> Result<Handle, SriovError> {
     let handle = Handle {
         requests: sender,
         notes: Arc::clone(&manager.notes),
+        directory: manager.directory.clone(),
     };
     std::thread::Builder::new()
         .name("sriov".to_owned())
@@ -223,9 +273,13 @@ struct Manager {
     config: Arc<Config>,
     directory: PathBuf,
     allocations: Allocations,
+    /// NIC ports of the configuration that were not there at the last look.
+    absent: Vec<String>,
     /// What failed last for a PF, when, and what was tried.
     failures: HashMap<String, (Instant, Plan, String)>,
     commands: Commands,
+    /// Guests whose VFs are a move's to take and give.
+    moving: HashSet<String>,
     notes: Arc<Mutex<Notes>>,
 }
 
@@ -244,7 +298,9 @@ impl Manager {
             config,
             directory,
             allocations,
+            absent: Vec::new(),
             failures: HashMap::new(),
+            moving: HashSet::new(),
             commands: Commands {
                 deadline: COMMAND_DEADLINE,
             },
@@ -285,7 +341,10 @@ impl Manager {
             Request::Attach(attach, reply) => drop(reply.send(self.attach(&attach))),
             Request::Detach(guest, reply) => drop(reply.send(self.detach(&guest))),
             Request::Reset(guest, reply) => drop(reply.send(self.reset(&guest))),
-            Request::Migrate(guest, to, reply) => drop(reply.send(self.migrate(&guest, &to))),
+            Request::Move(guest, reply) => drop(reply.send(self.begin_move(guest))),
+            Request::Take(vf, reply) => drop(reply.send(self.take(&vf))),
+            Request::Give(vf, reply) => drop(reply.send(self.give_back(vf))),
+            Request::Moved(guest) => drop(self.moving.remove(&guest)),
         }
     }
 
@@ -316,7 +375,9 @@ impl Manager {
         if self.config.sriov.is_empty() || self.config.control.sriov == SriovMode::Observe {
             return;
         }
-        for pf in self.machine.pfs() {
+        let pfs = self.machine.pfs();
+        self.note_absent(&pfs);
+        for pf in pfs {
             let Some(wish) = wish::of_pf(&self.config, &self.allocations, &pf) else {
                 continue;
             };
@@ -348,6 +409,24 @@ impl Manager {
                 Err(failed) => self.note_failure(&pf, planned, failed.to_string()),
             }
         }
+    }
+
+    /// A NIC that is pulled out, or whose driver is taken away, may come back: its VFs are made again then.
+    fn note_absent(&mut self, pfs: &[Pf]) {
+        let absent: Vec<String> = wish::absent(&self.config, pfs)
+            .into_iter()
+            .map(ToString::to_string)
+            .collect();
+        for pf in absent.iter().filter(|pf| !self.absent.contains(pf)) {
+            tracing::warn!(
+                pf,
+                "the NIC port is not there, nor are its VFs; they are made again when it comes back"
+            );
+        }
+        for pf in self.absent.iter().filter(|pf| !absent.contains(pf)) {
+            tracing::info!(pf, "the NIC port is back");
+        }
+        self.absent = absent;
     }
 
     fn note_failure(&mut self, pf: &Pf, planned: Plan, why: String) {
@@ -387,8 +466,16 @@ impl Manager {
             .map_err(|error| SriovError::State { path, error })
     }
 
+    fn stands_still(&self, guest: &str) -> Result<(), SriovError> {
+        if self.moving.contains(guest) {
+            return Err(SriovError::Moving(guest.to_owned()));
+        }
+        Ok(())
+    }
+
     fn attach(&mut self, attach: &Attach) -> Result<Vec<Allocation>, SriovError> {
         self.may_write()?;
+        self.stands_still(&attach.ask.guest)?;
         let has = self.allocations.of_guest(&attach.ask.guest).count();
         let wanted = attach.count.unwrap_or(has + 1);
         let mut made: Vec<Allocation> = Vec::new();
@@ -476,6 +563,7 @@ impl Manager {
 
     fn detach(&mut self, guest: &str) -> Result<Vec<Allocation>, SriovError> {
         self.may_write()?;
+        self.stands_still(guest)?;
         let list: Vec<Allocation> = self.allocations.of_guest(guest).cloned().collect();
         if list.is_empty() {
             return Err(SriovError::HasNone(guest.to_owned()));
@@ -489,6 +577,7 @@ impl Manager {
     fn detach_one(&mut self, allocation: &Allocation) -> Result<(), SriovError> {
         let settings = self.settings_of(allocation);
         guests::unplug(&mut self.commands, allocation, &settings)?;
+        self.await_release(allocation)?;
         // A VF that vanished with its PF needs no defaults.
         match self.set_defaults(allocation) {
             Ok(_) | Err(SriovError::Host(HostError::Vanished)) => {}
@@ -496,6 +585,27 @@ impl Manager {
         }
         self.allocations.list.retain(|other| other != allocation);
         self.save()
+    }
+
+    /// Until nobody has the VF open any more. One that is gone is let go of.
+    fn await_release(&mut self, allocation: &Allocation) -> Result<(), SriovError> {
+        let until = Instant::now() + RELEASE_DEADLINE;
+        loop {
+            let pf = self.machine.read(&allocation.pf).ok();
+            let held = pf.and_then(|pf| Some(pf.vf(allocation.vf)?.held));
+            if held != Some(true) {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(SriovError::Kept {
+                    guest: allocation.guest.clone(),
+                    pf: allocation.pf.clone(),
+                    vf: allocation.vf,
+                    seconds: RELEASE_DEADLINE.as_secs(),
+                });
+            }
+            self.machine.pause();
+        }
     }
 
     fn settings_of(&mut self, allocation: &Allocation) -> Settings {
@@ -541,34 +651,32 @@ impl Manager {
         Ok(list)
     }
 
-    fn migrate(&mut self, guest: &str, to: &str) -> Result<(), SriovError> {
+    /// What the guest has. With a journal of an earlier attempt it may have nothing any more.
+    fn begin_move(&mut self, guest: String) -> Result<Vec<Allocation>, SriovError> {
         self.may_write()?;
-        let list: Vec<Allocation> = self.allocations.of_guest(guest).cloned().collect();
-        if list.is_empty() && !migrate::journal_path(&self.directory, guest).exists() {
-            return Err(SriovError::HasNone(guest.to_owned()));
+        self.stands_still(&guest)?;
+        let list: Vec<Allocation> = self.allocations.of_guest(&guest).cloned().collect();
+        if list.is_empty() && !migrate::journal_path(&self.directory, &guest).exists() {
+            return Err(SriovError::HasNone(guest));
         }
-        let (mut commands, directory) = (self.commands, self.directory.clone());
-        migrate::migrate(self, &mut commands, &directory, guest, to, list)?;
-        Ok(())
+        self.moving.insert(guest);
+        Ok(list)
     }
-}
 
-impl Here for Manager {
-    fn detach(&mut self, vf: &Allocation) -> Result<(), String> {
+    fn take(&mut self, vf: &Allocation) -> Result<(), SriovError> {
         if self.allocations.of_vf(&vf.pf, vf.vf).is_none() {
             return Ok(());
         }
-        self.detach_one(vf).map_err(|error| error.to_string())
+        self.detach_one(vf)
     }
 
-    fn attach(&mut self, vf: &Allocation) -> Result<(), String> {
+    fn give_back(&mut self, vf: Allocation) -> Result<(), SriovError> {
         if self.allocations.of_vf(&vf.pf, vf.vf).is_some() {
             return Ok(());
         }
         self.allocations.list.push(vf.clone());
-        self.give(vf)
-            .inspect_err(|_| self.allocations.list.retain(|other| other != vf))
-            .map_err(|error| error.to_string())
+        self.give(&vf)
+            .inspect_err(|_| self.allocations.list.retain(|other| *other != vf))
     }
 }
 
@@ -593,3 +701,6 @@ pub fn through(qmp: Option<PathBuf>) -> Result<Through, virsh::VirshError> {
         None => Err(virsh::VirshError::Missing("virsh".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,18 +187,26 @@ pub const RULES: &[Rules] = &[
         max_tx_rate: None,
         rate_needs_link: false,
         min_tx_rate: true,
-        dot1ad: true,
+        dot1ad: false,
         link_state: true,
         spoofchk_and_trust: true,
         sources: &[
             (
                 "vfs_max",
-                "the firmware's NUM_OF_VFS (mlxconfig), seen in sriov_totalvfs",
+                "sriov.c: mlx5_get_max_vfs, the device's own TotalVFs, which is the firmware's NUM_OF_VFS (mlxconfig)",
             ),
-            ("min_tx_rate", "esw/qos.c: mlx5_esw_qos_set_vport_rate"),
             (
-                "dot1ad",
-                "en_main.c: mlx5e_set_vf_vlan, where the firmware has it",
+                "max_tx_rate",
+                "esw/qos.c: esw_qos_set_vport_max_rate, EOPNOTSUPP unless the firmware has esw_rate_limit; no range",
+            ),
+            (
+                "min_tx_rate",
+                "esw/qos.c: esw_qos_set_vport_min_rate, EOPNOTSUPP unless the firmware has esw_bw_share",
+            ),
+            ("dot1ad", "en_main.c: mlx5e_set_vf_vlan, EPROTONOSUPPORT"),
+            (
+                "spoofchk_and_trust",
+                "esw/legacy.c: mlx5_eswitch_set_vport_spoofchk and _trust, EOPNOTSUPP in switchdev mode, as a VLAN",
             ),
         ],
     },
@@ -353,6 +361,8 @@ mod tests {
             ("ice", guaranteed, Gives::Same),
             ("ice", tagged(VlanProtocol::Dot1Ad), Gives::Same),
             ("mlx5_core", rate(100_000), Gives::Same),
+            ("mlx5_core", guaranteed, Gives::Same),
+            ("mlx5_core", tagged(VlanProtocol::Dot1Ad), Gives::No("802.1ad")),
             ("netdevsim", Setting::Link(VfLink::Disable), Gives::Same),
         ];
         for (driver, wish, gives) in table {

@@ -4,6 +4,7 @@
 //! same at any time. Read first: Documentation/ABI/testing/sysfs-bus-pci, entries sriov_* and virtfnN.
 
 use super::model::{Pf, Vf};
+use super::users;
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::io::Read;
@@ -16,6 +17,8 @@ pub struct Roots {
     pub sys: PathBuf,
     /// `/dev`
     pub dev: PathBuf,
+    /// `/proc`
+    pub proc: PathBuf,
 }
 
 impl Default for Roots {
@@ -23,6 +26,7 @@ impl Default for Roots {
         Self {
             sys: "/sys".into(),
             dev: "/dev".into(),
+            proc: "/proc".into(),
         }
     }
 }
@@ -144,7 +148,7 @@ impl Roots {
             driver_override: text(&path.join("driver_override"))
                 .filter(|only| only != "(null)" && !only.is_empty()),
             interface: children(&path.join("net")).into_iter().next(),
-            held: passed_on && iommu_group.is_some_and(|group| self.is_held(group)),
+            held: passed_on && iommu_group.is_some_and(|group| self.is_held(&path, group)),
             iommu_group,
             driver,
             address,
@@ -152,11 +156,20 @@ impl Roots {
         }
     }
 
-    /// A vfio group can be open once: a second open is EBUSY.
-    fn is_held(&self, group: u32) -> bool {
+    /// A vfio group can be open once: a second open is EBUSY, also while somebody has one of its devices by iommufd. A kernel without groups
+    /// lets anybody open the device's own file; there, who has it open is what counts.
+    fn is_held(&self, device: &Path, group: u32) -> bool {
         let path = self.dev.join("vfio").join(group.to_string());
-        let opened = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-        opened.is_err_and(|errno| errno == rustix::io::Errno::BUSY)
+        match rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(_) => false,
+            Err(rustix::io::Errno::BUSY) => true,
+            Err(_) => {
+                let files = children(&device.join("vfio-dev"));
+                let open =
+                    |name: &String| users::is_open(&self.proc, &self.dev.join("vfio/devices").join(name));
+                files.iter().any(open)
+            }
+        }
     }
 }
 

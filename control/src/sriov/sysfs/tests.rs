@@ -28,6 +28,7 @@ impl Tree {
         Roots {
             sys: self.directory.path().join("sys"),
             dev: self.directory.path().join("dev"),
+            proc: self.directory.path().join("proc"),
         }
     }
 
@@ -168,7 +169,8 @@ fn nothing_and_nonsense() {
     assert!(
         Roots {
             sys: "/nonexistent".into(),
-            dev: "/nonexistent".into()
+            dev: "/nonexistent".into(),
+            proc: "/nonexistent".into()
         }
         .pfs()
         .is_empty()
@@ -189,4 +191,25 @@ fn nothing_and_nonsense() {
         ),
         (None, None, None, 0)
     );
+}
+
+/// A kernel with iommufd and without vfio's groups: the open file is all there is to see.
+#[test]
+fn a_vf_that_is_held_by_iommufd_alone() {
+    let tree = Tree::new();
+    tree.pf("0000:81:00.1", "i40e", 64, "enp129s0f1");
+    tree.vf("0000:81:00.1", 0, "0000:81:0a.0", 9);
+    tree.link("0000:81:0a.0", "driver", "../../../../bus/pci/drivers/vfio-pci");
+    tree.file("0000:81:0a.0", "vfio-dev/vfio3/dev", "511:3");
+    let roots = tree.roots();
+    let held = || roots.pfs()[0].vfs[0].held;
+    assert!(!held());
+    let descriptors = roots.proc.join("4711/fd");
+    fs::create_dir_all(&descriptors).unwrap();
+    symlink(roots.dev.join("vfio/devices/vfio30"), descriptors.join("7")).unwrap();
+    assert!(!held(), "another device");
+    symlink(roots.dev.join("vfio/devices/vfio3"), descriptors.join("8")).unwrap();
+    assert!(held());
+    fs::write(roots.dev.join("vfio/9"), "").unwrap();
+    assert!(!held(), "with a group that can be opened, nobody has its devices");
 }
