@@ -21,6 +21,9 @@ pub struct Dataplane {
     /// Packet buffers in the pool; `None`: computed from ports, queues and descriptors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mbufs: Option<u32>,
+    /// Bytes of room in each packet buffer, headroom included; `None`: the largest frame of any port fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mbuf_bytes: Option<u16>,
     /// What a worker does when no packet comes.
     pub idle: Idle,
     /// The longest sleep of an idle worker in adaptive mode, in microseconds.
@@ -69,6 +72,7 @@ impl Default for Dataplane {
             services_max: 4096,
             backends_max: 16_384,
             mbufs: None,
+            mbuf_bytes: None,
             idle: Idle::Adaptive,
             idle_sleep_max_us: 100,
             huge_pages: HugePages::Auto,
@@ -113,6 +117,12 @@ pub(crate) static SECTION: Section = Section {
             kind: "a whole number from 1024 to 16777216",
             default: None,
             meaning: "packet buffers in the pool; left out: computed from ports, queues and descriptors",
+        },
+        Key {
+            name: "mbuf_bytes",
+            kind: "a whole number of bytes from 192 to 65535",
+            default: None,
+            meaning: "room in each packet buffer, the 128 bytes in front of the packet included; longer packets are lost; left out: the largest frame of any port fits",
         },
         Key {
             name: "idle",
@@ -175,6 +185,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Dataplane {
             .integer("backends_max", 1..=4_000_000)
             .unwrap_or(default.backends_max),
         mbufs: fields.integer("mbufs", 1024..=1 << 24),
+        mbuf_bytes: fields.integer("mbuf_bytes", 192..=65_535),
         idle: fields
             .word("idle", &[("busy", Idle::Busy), ("adaptive", Idle::Adaptive)])
             .unwrap_or(default.idle),

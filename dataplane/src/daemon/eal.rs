@@ -124,7 +124,7 @@ pub fn plan(
     extra: &[String],
 ) -> Result<Plan, Failure> {
     let mbufs = dataplane.mbufs.unwrap_or_else(|| mbufs_needed(dataplane, ports));
-    let data_room_bytes = data_room_bytes(ports);
+    let data_room_bytes = dataplane.mbuf_bytes.unwrap_or_else(|| data_room_bytes(ports));
     let pool_mb = u64::from(mbufs) * (MBUF_HEADER_BYTES + u64::from(data_room_bytes)) / (1 << 20) + 1;
     let memory_mb = dataplane.memory_mb.map_or(pool_mb + EAL_OVERHEAD_MB, u64::from);
     if memory_mb < pool_mb {
@@ -342,6 +342,17 @@ mod tests {
     fn jumbo_frames_fit_in_one_segment() {
         let plan = plan(&Dataplane::default(), &[port(af_xdp(), None, 9000)], MACHINE, &[]).unwrap();
         assert_eq!(plan.data_room_bytes, 128 + 9 * 1024);
+    }
+
+    #[test]
+    fn smaller_buffers_take_less_memory() {
+        let dataplane = Dataplane {
+            mbufs: Some(1_048_575),
+            mbuf_bytes: Some(192),
+            ..Dataplane::default()
+        };
+        let plan = plan(&dataplane, &[port(af_xdp(), None, 1500)], MACHINE, &[]).unwrap();
+        assert_eq!((plan.data_room_bytes, plan.memory_mb), (192, 384 + EAL_OVERHEAD_MB));
     }
 
     #[test]
