@@ -44,7 +44,7 @@ pub(crate) static SECTION: Section = Section {
             name: "expire_nodest_conn",
             kind: "true or false",
             default: Some("false"),
-            meaning: "a flow whose backend was removed is ended at its next packet and scheduled anew where possible, not silently dropped",
+            meaning: "a flow whose backend was removed is not silently dropped: its next packet is scheduled anew where that is possible (a SYN, a datagram; with `sloppy_tcp` anything but a reset), any other is answered by a TCP reset",
         },
         Key {
             name: "expire_quiescent_template",

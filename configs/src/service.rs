@@ -199,7 +199,7 @@ pub(crate) static SECTION: Section = Section {
             name: "one_packet",
             kind: "true or false",
             default: Some("false"),
-            meaning: "every UDP packet is scheduled anew, no flow is kept",
+            meaning: "every UDP packet is scheduled anew, no flow is kept; with nat and fullnat the way back is kept for `udp_s`, and fullnat takes a local port for every datagram",
         },
         Key {
             name: "local_addresses",

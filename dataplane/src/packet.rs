@@ -27,6 +27,8 @@ pub trait Packet {
     fn segments(&self) -> usize;
     /// Bytes in all segments.
     fn total_len(&self) -> usize;
+    /// Shows the data of each segment behind the first, in order.
+    fn visit_tail(&self, visit: &mut dyn FnMut(&[u8]));
 }
 
 /// Headroom of a fresh [`FrameBuf`]: what DPDK gives by default.
@@ -38,8 +40,8 @@ pub struct FrameBuf {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    /// Bytes in imagined further segments.
-    tail_segments_len: usize,
+    /// A second segment.
+    tail: Vec<u8>,
     rss: Option<u32>,
 }
 
@@ -52,7 +54,7 @@ impl FrameBuf {
             bytes,
             start: HEADROOM,
             end: HEADROOM + frame.len(),
-            tail_segments_len: 0,
+            tail: Vec::new(),
             rss: None,
         }
     }
@@ -69,10 +71,10 @@ impl FrameBuf {
         self
     }
 
-    /// The same frame with `len` more bytes in a second segment.
+    /// The same frame with more bytes in a second segment.
     #[must_use]
-    pub fn with_second_segment(mut self, len: usize) -> Self {
-        self.tail_segments_len = len;
+    pub fn with_second_segment(mut self, tail: &[u8]) -> Self {
+        self.tail = tail.to_vec();
         self
     }
 
@@ -128,7 +130,7 @@ impl Packet for FrameBuf {
 
     #[inline]
     fn append(&mut self, len: usize) -> bool {
-        let fits = self.tail_segments_len == 0 && len <= self.bytes.len() - self.end;
+        let fits = self.tail.is_empty() && len <= self.bytes.len() - self.end;
         if fits {
             self.end += len;
         }
@@ -140,7 +142,7 @@ impl Packet for FrameBuf {
         let fits = len <= self.end - self.start;
         if fits {
             self.end = self.start + len;
-            self.tail_segments_len = 0;
+            self.tail.clear();
         }
         fits
     }
@@ -152,11 +154,15 @@ impl Packet for FrameBuf {
 
     #[inline]
     fn segments(&self) -> usize {
-        if self.tail_segments_len == 0 { 1 } else { 2 }
+        if self.tail.is_empty() { 1 } else { 2 }
     }
 
     #[inline]
     fn total_len(&self) -> usize {
-        self.end - self.start + self.tail_segments_len
+        self.end - self.start + self.tail.len()
+    }
+
+    fn visit_tail(&self, visit: &mut dyn FnMut(&[u8])) {
+        visit(&self.tail);
     }
 }

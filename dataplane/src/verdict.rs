@@ -90,11 +90,15 @@ reasons! {
         /// Not a SYN, and no flow is known.
         NoFlow = "no_flow", "TCP without a known flow: it timed out, or began on another node; sloppy_tcp = true schedules it anyway";
         /// The flow's server is no longer configured.
-        ServerGone = "server_gone", "the flow's server was removed; expire_nodest_conn = true would schedule the flow anew";
+        ServerGone = "server_gone", "the flow's server was removed; expire_nodest_conn = true resets such connections or schedules them anew, no_server = \"reject\" resets them";
         /// A fragment that cannot be assigned to a flow.
         Fragment = "fragment", "IP fragments carry no ports; avoid them: lower the sender's MTU, or use an address-only scheduler";
         /// An ICMP error that quotes no flow of ours.
         IcmpNoFlow = "icmp_no_flow", "ICMP error that quotes no known flow; usually late";
+        /// An ICMP error about a tunnel's outer packet that cannot be told to the client.
+        IcmpTunnel = "icmp_tunnel", "ICMP error about a tunnel's outer packet that quotes too little of the client's to tell it; lower mss_clamp_bytes or path MTU if the error is about size";
+        /// The replies of a new NAT flow could not be told from another flow's.
+        ReplyAmbiguous = "reply_ambiguous", "the client's port has a flow to this server's port by another virtual address, and replies could not be told apart; give the server a port for each address, or use fullnat";
         /// The hop limit ran out here.
         TtlExceeded = "ttl_exceeded", "TTL or hop limit reached 0 here: a traceroute, or a forwarding loop between two balancers";
         /// Does not fit the path to the server.

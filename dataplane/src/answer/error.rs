@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     TooBig(u16),
     /// The hop limit ran out.
     TimeExceeded,
+    /// The way to the server is broken.
+    HostUnreachable,
 }
 
 /// Turns the packet, which must be as it came, into an ICMP error to its sender from the address it was sent to.
@@ -110,6 +112,7 @@ fn emit_v4(header: &mut [u8], quoted: &[u8], kind: Kind) {
             mtu,
         ),
         Kind::TimeExceeded => (icmpv4::Message::TIME_EXCEEDED, 0, 0),
+        Kind::HostUnreachable => (icmpv4::Message::DST_UNREACHABLE, icmpv4::unreachable::HOST, 0),
     };
     let [mtu_high, mtu_low] = mtu.to_be_bytes();
     header.copy_from_slice(&[message.0, code, 0, 0, 0, 0, mtu_high, mtu_low]);
@@ -130,6 +133,7 @@ fn emit_v6(header: &mut [u8], quoted: &[u8], kind: Kind, src: core::net::Ipv6Add
             u32::from(mtu).max(ipv6::MTU_MIN as u32),
         ),
         Kind::TimeExceeded => (icmpv6::Message::TIME_EXCEEDED, 0, 0),
+        Kind::HostUnreachable => (icmpv6::Message::DST_UNREACHABLE, icmpv6::unreachable::ADDRESS, 0),
     };
     header[..4].copy_from_slice(&[message.0, code, 0, 0]);
     header[4..].copy_from_slice(&word.to_be_bytes());

@@ -28,7 +28,7 @@ pub(crate) fn refused<F: Ip, P: Packet>(
     context: &mut Context<'_>,
 ) -> Verdict {
     let answered = match stop {
-        Stop::Drop(DropReason::NoServer | DropReason::ServerGone) if wants_reject(pending, context) => {
+        Stop::Drop(reason) if pending.tcp_flags & RST == 0 && is_rejected(reason, &pending.key, context) => {
             reset::reject(packet, pending, context)
         }
         Stop::Drop(DropReason::TtlExceeded) => {
@@ -62,19 +62,21 @@ fn path_mtu<F: Ip>(pending: &Pending<F>, client: &Key<F>, context: &mut Context<
     }
 }
 
-/// Nobody is left to serve: whether the service says so, and this packet may be told (a reset never is).
-fn wants_reject<F: Ip>(pending: &Pending<F>, context: &Context<'_>) -> bool {
-    pending.tcp_flags & RST == 0 && service_rejects(&pending.key, context)
-}
-
-/// Whether the service a packet asks for tells clients that it has no server.
-pub(crate) fn service_rejects<F: Ip>(key: &Key<F>, context: &Context<'_>) -> bool {
+/// Whether a client hears that nobody serves it: where the service says so, and where it says that flows of a removed
+/// server end at once.
+pub(crate) fn is_rejected<F: Ip>(reason: DropReason, key: &Key<F>, context: &Context<'_>) -> bool {
+    if !matches!(reason, DropReason::NoServer | DropReason::ServerGone) {
+        return false;
+    }
     let service = Protocol::from_code(key.protocol).and_then(|protocol| {
         context
             .tables
             .service_for(protocol, F::to_ip(key.dst()), key.dst_port())
     });
-    service.is_some_and(|service| service.spec.no_server == NoServerReply::Reject)
+    service.is_some_and(|service| {
+        let ends = reason == DropReason::ServerGone && service.spec.policy.expire_nodest;
+        ends || service.spec.no_server == NoServerReply::Reject
+    })
 }
 
 /// Both ways a packet can end.

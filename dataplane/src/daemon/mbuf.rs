@@ -49,4 +49,8 @@ impl Packet for Mbuf {
     fn total_len(&self) -> usize {
         Self::total_len(self)
     }
+
+    fn visit_tail(&self, visit: &mut dyn FnMut(&[u8])) {
+        self.chunks().skip(1).for_each(visit);
+    }
 }

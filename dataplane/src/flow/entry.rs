@@ -35,6 +35,8 @@ impl Flags {
     pub const LOCAL: Self = Self(1 << 6);
     /// A reply has been seen, or the handshake is complete.
     pub const ASSURED: Self = Self(1 << 7);
+    /// The way back of one-packet scheduling: packets from the client never find it.
+    pub const ONE_PACKET: Self = Self(1 << 8);
 
     /// Whether every bit of `other` is set.
     #[inline]
@@ -114,6 +116,12 @@ impl<F: Family> Entry<F> {
             ports: self.ports,
             protocol: self.protocol,
         }
+    }
+
+    /// Whether packets from the client find the entry.
+    #[inline]
+    pub const fn has_forward(&self) -> bool {
+        self.flags.0 & (Flags::REMOTE.0 | Flags::ONE_PACKET.0) == 0
     }
 
     /// Whether the entry holds a flow.

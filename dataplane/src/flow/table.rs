@@ -246,7 +246,7 @@ impl<F: Family> Table<F> {
     }
 
     /// Adds a flow. Its reverse tuple is added too when it has [`Flags::REVERSE`], and only that one when it is
-    /// [`Flags::REMOTE`].
+    /// [`Flags::REMOTE`] or [`Flags::ONE_PACKET`].
     ///
     /// # Errors
     /// [`Full`], and nothing changed, when there is no entry or no place in either bucket of a tuple.
@@ -257,7 +257,7 @@ impl<F: Family> Table<F> {
         };
         self.entries[index as usize] = entry;
         let forward_hash = entry.key().hash(seed);
-        let wants_forward = !entry.flags.has(Flags::REMOTE);
+        let wants_forward = entry.has_forward();
         let mut placed = !wants_forward || self.link(forward_hash, Ref::new(index, false), seed, reverse);
         if placed && entry.flags.has(Flags::REVERSE) {
             let hash = reverse.reverse_key(&entry).hash(seed);
@@ -280,7 +280,7 @@ impl<F: Family> Table<F> {
         if !entry.is_used() {
             return;
         }
-        if !entry.flags.has(Flags::REMOTE) {
+        if entry.has_forward() {
             self.unlink(entry.key().hash(seed), Ref::new(index, false));
         }
         if entry.flags.has(Flags::REVERSE) {

@@ -21,12 +21,13 @@ const QUOTED_MAX: usize = 60 + 18;
 const ICMP_LEN: usize = 8;
 
 /// The quoted packet.
-struct Quoted<F: Ip> {
+pub(crate) struct Quoted<F: Ip> {
     /// Start of its header in the frame.
-    l3: usize,
+    pub(crate) l3: usize,
     /// Start of its transport header.
-    l4: usize,
-    key: Key<F>,
+    pub(crate) l4: usize,
+    /// Its five-tuple.
+    pub(crate) key: Key<F>,
 }
 
 /// Sends an ICMP error where the flow it quotes goes.
@@ -36,7 +37,8 @@ pub(crate) fn follow<F: Ip, P: Packet>(
     flows: &Table<F>,
     context: &mut Context<'_>,
 ) -> Result<Verdict, Stop> {
-    let quoted = read_quoted::<F>(packet.data(), meta).ok_or(DropReason::IcmpNoFlow)?;
+    let start = usize::from(meta.l4) + ICMP_LEN;
+    let quoted = read_packet::<F>(packet.data(), start, meta).ok_or(DropReason::IcmpNoFlow)?;
     // What travelled the other way is what our tables know.
     let tuple = quoted.key.reversed();
     let hash = tuple.hash(&context.shared.seed);
@@ -52,10 +54,10 @@ pub(crate) fn follow<F: Ip, P: Packet>(
     }
 }
 
-/// The quoted packet's five-tuple; `None` when it is cut too short, a later fragment, or neither TCP nor UDP.
-fn read_quoted<F: Ip>(data: &[u8], meta: &Meta) -> Option<Quoted<F>> {
+/// The five-tuple of the packet quoted from `l3` on; `None` when it is cut too short, a later fragment, or neither TCP nor
+/// UDP.
+pub(crate) fn read_packet<F: Ip>(data: &[u8], l3: usize, meta: &Meta) -> Option<Quoted<F>> {
     let end = (meta.end as usize).min(data.len());
-    let l3 = usize::from(meta.l4) + ICMP_LEN;
     let quoted = data.get(l3..end)?;
     if quoted.len() < F::HEADER_LEN {
         return None;

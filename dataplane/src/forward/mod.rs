@@ -3,6 +3,7 @@
 
 pub(crate) mod fullnat;
 pub(crate) mod icmp;
+pub(crate) mod outer;
 pub(crate) mod tunnel;
 
 use crate::egress::Link;

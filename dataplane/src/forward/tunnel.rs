@@ -7,6 +7,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use weir_wire::checksum::{Sum, pseudo};
 use weir_wire::{EtherType, IpProtocol, gre, gue, ipv4, ipv6, udp, vxlan};
 
 use crate::egress::{Link, Mode, Target};
@@ -127,7 +128,49 @@ pub(crate) fn encapsulate<F: Ip, P: Packet>(
     };
     head.emit(ip, source, target.address);
     emit_shim::<F>(rest, inner, link, target, source, whole);
+    if !whole {
+        sum_segments(packet, l2_len + outer_ip_len(target), inner, target, source);
+    }
     Ok(())
+}
+
+/// The full checksum of a packet in several segments: from `start` in the first to the end of the inner packet.
+fn sum_segments<P: Packet>(packet: &mut P, start: usize, inner: &Inner, target: &Target, source: IpAddr) {
+    let len = shim_len(target.mode) + inner.len;
+    let (at, sum) = match target.mode {
+        Mode::GreChecksum => (start + 4, Sum::new()),
+        Mode::GueChecksum => match pseudo(source, target.address, IpProtocol::UDP, len as u32) {
+            Some(sum) => (start + 6, sum),
+            None => return,
+        },
+        Mode::Ipip
+        | Mode::Gre
+        | Mode::Gue
+        | Mode::Vxlan
+        | Mode::Dr
+        | Mode::Nat
+        | Mode::FullNat
+        | Mode::Hop => {
+            return;
+        }
+    };
+    packet.data_mut()[at..at + 2].fill(0);
+    let mut sum = sum;
+    // What follows the inner packet is padding.
+    let mut left = len;
+    let mut add = |piece: &[u8]| {
+        let piece = &piece[..piece.len().min(left)];
+        left -= piece.len();
+        sum = sum.bytes(piece);
+    };
+    add(&packet.data()[start..]);
+    packet.visit_tail(&mut add);
+    let sum = if target.mode == Mode::GueChecksum {
+        sum.finish_udp()
+    } else {
+        sum.finish()
+    };
+    packet.data_mut()[at..at + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
 const fn protocol<F: Ip>(mode: Mode) -> IpProtocol {
@@ -207,7 +250,7 @@ impl Outer {
 }
 
 /// What stands between the outer IP header and the inner one. `rest` begins there and holds the inner packet, whole or
-/// (several segments) its start.
+/// (several segments, summed by the caller) its start.
 fn emit_shim<F: Ip>(
     rest: &mut [u8],
     inner: &Inner,

@@ -59,10 +59,8 @@ impl<F: Notes> Lane<F> {
         }
         let (backend, template) = self.choose_server(at, service, context)?;
         let mode = context.shared.egress.mode(backend);
-        if service.spec.one_packet && key.protocol != TCP && !mode.is_nat() {
-            count_connection(service, backend, context);
-            self.send_to(at, backend, (0, 0));
-            return Ok(());
+        if service.spec.one_packet && key.protocol != TCP {
+            return self.one_packet(at, backend, service, context);
         }
         let mut entry = Entry::new(&key, backend, context.tick);
         entry.link = template.map_or(0, |index| index + 1);
@@ -71,6 +69,8 @@ impl<F: Notes> Lane<F> {
             (entry.local_index, entry.local_port) =
                 fullnat::choose_local(service, &entry, &self.table, context)?;
             entry.flags = entry.flags.with(Flags::LOCAL);
+        } else if mode == Mode::Nat {
+            self.clear_way_back(&entry, context)?;
         }
         let remote = if mode.is_nat() {
             super::remote::replies_elsewhere(&entry, context)
@@ -141,7 +141,7 @@ impl<F: Notes> Lane<F> {
         Ok(())
     }
 
-    fn send_to(&mut self, at: usize, backend: u32, local: (u16, u16)) {
+    pub(super) fn send_to(&mut self, at: usize, backend: u32, local: (u16, u16)) {
         let pending = &mut self.pending[at];
         pending.backend = backend;
         pending.local = local;
@@ -189,7 +189,7 @@ fn schedule(service: &Service, input: &PickInput, context: &Context<'_>) -> Resu
     Ok(service.scheduler.servers()[index].slot)
 }
 
-fn count_connection(service: &Service, backend: u32, context: &Context<'_>) {
+pub(super) fn count_connection(service: &Service, backend: u32, context: &Context<'_>) {
     if let Some(line) = context.counters.backend(backend) {
         line.connections().add(1);
     }

@@ -6,6 +6,7 @@ use weir_rings::query::Explanation;
 use super::create::{client_of, load_of, pick_input, template_is_valid};
 use super::decide::{Destination, Tag, destination, may_start};
 use super::remote::Notes;
+use super::reply::WayBack;
 use super::rewrite::check_link;
 use super::{Context, Lane, Path, Stop};
 use crate::egress::{Link, Mode};
@@ -72,11 +73,9 @@ fn or_answer<F: Ip>(
     story: &mut Story,
     context: &Context<'_>,
 ) -> Result<Verdict, Stop> {
-    let no_server = matches!(
-        found,
-        Err(Stop::Drop(DropReason::NoServer | DropReason::ServerGone))
-    );
-    if !no_server || !crate::answer::service_rejects(key, context) {
+    let rejected =
+        matches!(found, Err(Stop::Drop(reason)) if crate::answer::is_rejected(reason, key, context));
+    if !rejected {
         return found;
     }
     let answer = if key.protocol == TCP {
@@ -138,7 +137,7 @@ impl<F: Ip + Notes> Lane<F> {
             format!("{address} is held; service {}", service.spec.key),
             keys.collect(),
         );
-        new_flow::<F>(key, hash, service, story, context)
+        new_flow::<F>(self, key, hash, service, story, context)
     }
 }
 
@@ -184,7 +183,8 @@ fn known_flow<F: Ip>(
     }
 }
 
-fn new_flow<F: Ip>(
+fn new_flow<F: Ip + Notes>(
+    lane: &Lane<F>,
     key: &Key<F>,
     hash: u64,
     service: &Service,
@@ -212,9 +212,25 @@ fn new_flow<F: Ip>(
     }
     let backend = choose::<F>(key, service, story, context)?;
     let mode = context.shared.egress.mode(backend);
+    let one_packet = service.spec.one_packet && key.protocol != TCP;
+    if mode == Mode::Nat {
+        let way_back = lane.way_back(&Entry::new(key, backend, context.tick), context);
+        let own = one_packet && matches!(way_back, WayBack::Own(_));
+        if !own && matches!(way_back, WayBack::Own(_) | WayBack::Taken) {
+            story.say(
+                "flow",
+                "the client's port has a flow to this server by another virtual address",
+            );
+            return Err(DropReason::ReplyAmbiguous.into());
+        }
+    }
     story.tell(
         "flow",
-        "none yet; this packet makes one",
+        match (one_packet, mode.is_nat()) {
+            (false, _) => "none yet; this packet makes one",
+            (true, true) => "none; only the way back is kept",
+            (true, false) => "none is made",
+        },
         vec![
             detail("worker", context.worker.0),
             detail("hash", format!("{hash:016x}")),

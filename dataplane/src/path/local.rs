@@ -8,7 +8,7 @@ use super::remote::Notes;
 use super::{Context, Lane, Stop, fragment};
 use crate::answer::{self, arp, echo, nd};
 use crate::family::{V4, V6};
-use crate::forward::icmp;
+use crate::forward::{icmp, outer};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::{Class, Meta};
@@ -32,6 +32,13 @@ fn sort<P: Packet>(
     context: &mut Context<'_>,
 ) -> Result<Verdict, Stop> {
     let group = is_group(packet.data(), context)?;
+    if let Some(report) = outer::report(packet.data(), meta, context.tables).filter(|_| !group) {
+        return if report.inner_v6 {
+            outer::relay(packet, meta, &report, &v6.table, context)
+        } else {
+            outer::relay(packet, meta, &report, &v4.table, context)
+        };
+    }
     match meta.class {
         Class::Arp => arp::handle(packet, meta, context),
         Class::OtherEthertype => Err(Stop::Punt(PuntReason::OtherEthertype)),

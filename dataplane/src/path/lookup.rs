@@ -187,7 +187,16 @@ fn starts_anew<F: Family>(entry: &Entry<F>, pending: &Pending<F>, context: &Cont
     let Some(service) = context.tables.service_of_backend(entry.backend) else {
         return false;
     };
-    match service.spec.policy.conn_reuse {
+    let policy = &service.spec.policy;
+    // `ip_vs_in_hook`: with `expire_nodest_conn` a server of weight 0 gets no SYN, whatever the flow was.
+    if policy.expire_nodest
+        && service
+            .backend(entry.backend)
+            .is_some_and(|server| server.weight == 0)
+    {
+        return true;
+    }
+    match policy.conn_reuse {
         ConnReuse::Off => false,
         ConnReuse::TimeWait => state == State::TimeWait,
         ConnReuse::FinWait => {

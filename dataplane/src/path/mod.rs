@@ -22,6 +22,7 @@ mod lookup;
 mod owner;
 mod query;
 mod remote;
+mod reply;
 mod rewrite;
 
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 
 use weir_rings::message::{MssClamp, Protocol};
 
+use super::decide::may_start;
+use super::lookup::track;
 use super::remote::Notes;
 use super::{Context, Fate, Lane, Pending, Stop};
 use crate::answer;
@@ -11,7 +13,7 @@ use crate::flow::Direction;
 use crate::forward::{self, tunnel};
 use crate::ip::Ip;
 use crate::packet::Packet;
-use crate::parse::tcp_flag::SYN;
+use crate::parse::tcp_flag::{RST, SYN};
 use crate::verdict::{DropReason, PortId, PuntReason, Verdict};
 
 impl<F: Ip + Notes> Lane<F> {
@@ -65,7 +67,8 @@ impl<F: Ip + Notes> Lane<F> {
         Ok(Verdict::Tx(link.port_id()))
     }
 
-    /// The flow's server was removed. `expire_nodest_conn`: the flow ends, and the packet may start it anew.
+    /// The flow's server was removed. `expire_nodest_conn`: the flow ends, and the packet may start it anew; one that may
+    /// not is answered with a reset, as the director's own TCP would in IPVS.
     fn leave_gone_server(&mut self, at: usize, context: &mut Context<'_>) -> Result<(), Stop> {
         let key = self.pending[at].key;
         let service = Protocol::from_code(key.protocol).and_then(|protocol| {
@@ -73,12 +76,19 @@ impl<F: Ip + Notes> Lane<F> {
                 .tables
                 .service_for(protocol, F::to_ip(key.dst()), key.dst_port())
         });
-        if !service.is_some_and(|service| service.spec.policy.expire_nodest) {
+        let policy = service.map(|service| service.spec.policy);
+        let Some(policy) = policy.filter(|policy| policy.expire_nodest) else {
             return Err(DropReason::ServerGone.into());
-        }
+        };
+        let starts = key.protocol != 6 || may_start(self.pending[at].tcp_flags, policy.sloppy_tcp);
         if let Some((index, Direction::Forward)) =
             self.table.find(&key, self.pending[at].hash, &context.servers())
         {
+            if !starts {
+                // It stays for as long as its client sends, so that each packet is answered.
+                track(self.table.entry_mut(index), Direction::Forward, RST, context);
+                return Err(DropReason::ServerGone.into());
+            }
             self.forget(index, context);
         }
         self.pending[at].fate = Fate::Miss;

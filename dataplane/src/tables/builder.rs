@@ -141,6 +141,7 @@ impl Builder {
             ports: ports.clone(),
             virtual_macs: Arc::default(),
             server_vlans: Arc::default(),
+            tunnel_ends: Map::new(limits.backends as usize, seed),
             timeouts: TimeoutTicks::from(&weir_rings::message::Timeouts::IPVS),
             vip_count: 0,
         };

@@ -17,4 +17,4 @@ pub use builder::{Builder, Limits, Published, Refusal};
 pub use hop::{HopKey, HopWish};
 pub use model::PortSpec;
 pub use service::{Service, TimeoutTicks};
-pub use snapshot::{Address, AddressUse, LocalAddress, RouteOut, Snapshot};
+pub use snapshot::{Address, AddressUse, LocalAddress, RouteOut, Snapshot, TunnelEnd};

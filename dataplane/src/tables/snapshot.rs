@@ -111,6 +111,43 @@ impl MapKey for HopKey {
     }
 }
 
+/// The far end of a tunnel, as an outer packet names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelEnd {
+    /// The server.
+    pub address: IpAddr,
+    /// Outer protocol: 4 for IP in IP of either family, 47, or 17.
+    pub protocol: u8,
+    /// UDP destination port, 0 for others.
+    pub port: u16,
+}
+
+impl TunnelEnd {
+    /// The end of a server's tunnel, if it has one.
+    pub(super) fn of(backend: &message::Backend) -> Option<Self> {
+        let (protocol, port) = match backend.forward {
+            message::Forward::Dr | message::Forward::Nat | message::Forward::FullNat => return None,
+            message::Forward::Tunnel(message::Tunnel::Ipip) => (4, 0),
+            message::Forward::Tunnel(message::Tunnel::Gre { .. }) => (47, 0),
+            message::Forward::Tunnel(
+                message::Tunnel::Gue { port, .. } | message::Tunnel::Vxlan { port, .. },
+            ) => (17, port),
+        };
+        Some(Self {
+            address: backend.key.address,
+            protocol,
+            port,
+        })
+    }
+}
+
+impl MapKey for TunnelEnd {
+    fn words(&self) -> ([u64; 4], u64) {
+        let (words, _) = self.address.words();
+        (words, u64::from(self.port) << 8 | u64::from(self.protocol))
+    }
+}
+
 /// Everything the workers look up.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -130,6 +167,8 @@ pub struct Snapshot {
     pub(super) virtual_macs: Arc<[[u8; 6]]>,
     /// VLAN ids of servers that are not in their port's own, in order.
     pub(super) server_vlans: Arc<[u16]>,
+    /// How many servers have each far end.
+    pub(super) tunnel_ends: Map<TunnelEnd, u32>,
     pub(super) timeouts: TimeoutTicks,
     /// Whether any service wants more of a SYN-ACK or reset than forwarding (MSS clamping).
     pub(super) vip_count: usize,
@@ -207,6 +246,11 @@ impl Snapshot {
     #[inline]
     pub fn is_virtual_mac(&self, mac: [u8; 6]) -> bool {
         self.virtual_macs.contains(&mac)
+    }
+
+    /// Whether we send outer packets there.
+    pub fn is_tunnel_end(&self, end: &TunnelEnd) -> bool {
+        self.tunnel_ends.get(end).is_some()
     }
 
     /// Whether some server is in this VLAN, by a setting of its own.

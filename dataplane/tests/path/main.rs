@@ -10,6 +10,7 @@ mod icmp;
 mod matrix;
 mod mutate;
 mod nat;
+mod outer;
 mod persist;
 mod policy;
 mod support;

@@ -202,7 +202,7 @@ fn a_million_damaged_frames() {
                 let packet = FrameBuf::new(&frame);
                 match rng.random_range(0..10) {
                     0 => packet.with_headroom(rng.random_range(0..60)),
-                    1 => packet.with_second_segment(rng.random_range(1..2000)),
+                    1 => packet.with_second_segment(&vec![0xa5; rng.random_range(1..2000)]),
                     _ => packet,
                 }
             })

@@ -2,9 +2,10 @@
 
 use crate::support::frame::{ACK, FIN, Frame, SYN, Transport};
 use crate::support::*;
+use weir_dataplane::explain::Question;
 use weir_dataplane::{DropReason, PuntReason, Verdict};
 use weir_proto::time::Duration;
-use weir_rings::message::{Forward, MssClamp, Protocol};
+use weir_rings::message::{Command, Forward, MssClamp, Protocol, Vip};
 
 fn nat_world(server: &str, server6: &str) -> World {
     let mut world = World::new(Setup::default());
@@ -235,5 +236,72 @@ fn a_full_table_refuses_what_needs_state_and_forwards_the_rest() {
     }
     assert_eq!(world.counters().get("flows"), Some(&64));
     assert_eq!(world.counters().get("flows_refused"), Some(&101));
+    world.assert_conserved();
+}
+
+/// Two virtual addresses in front of one server's port, and a client that comes from one port to both.
+#[test]
+fn flows_whose_replies_could_not_be_told_apart_are_refused() {
+    let mut world = World::new(Setup::default());
+    let mut commands = vec![Command::UpsertVip(Vip::owned(ip("192.0.2.101")))];
+    for virt in ["192.0.2.100", "192.0.2.101"] {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let service = service(protocol, virt, 80);
+            commands.extend(with_backends(&service, &[("198.51.100.11", 8080)], Forward::Nat));
+        }
+    }
+    world.commit(&commands).unwrap();
+    let (client, server) = ("203.0.113.7:40000", "198.51.100.11:8080");
+    let (first, second) = ("192.0.2.100:80", "192.0.2.101:80");
+    let ambiguous = Verdict::Drop(DropReason::ReplyAmbiguous);
+    let from_server = |world: &mut World, flags| {
+        let reply = Frame::tcp(server, client, flags).macs(BACK_MAC, CLIENT_MAC);
+        let out = world.send(BACK, &reply.bytes());
+        assert_eq!(out.verdict, Verdict::Tx(LAN));
+        std::net::Ipv4Addr::from(<[u8; 4]>::try_from(&out.frame[26..30]).unwrap()).to_string()
+    };
+    let foretold = |world: &mut World| {
+        let question = Question {
+            protocol: Protocol::Tcp,
+            source: client.parse().unwrap(),
+            destination: second.parse().unwrap(),
+            port: Some(LAN),
+        };
+        let now = world.now;
+        world.paths[0].explain(now, &question).reason
+    };
+    world.send(LAN, &Frame::tcp(client, first, SYN).bytes());
+    world.send(LAN, &Frame::tcp(client, first, ACK).bytes());
+    assert_eq!(foretold(&mut world).as_deref(), Some("reply_ambiguous"));
+    assert_eq!(
+        world.send(LAN, &Frame::tcp(client, second, SYN).bytes()).verdict,
+        ambiguous
+    );
+    assert_eq!(from_server(&mut world, ACK), "192.0.2.100", "not misdelivered");
+    // UDP has ports of its own, and the same rule.
+    assert_eq!(
+        world.send(LAN, &Frame::udp(client, second).bytes()).verdict,
+        Verdict::Tx(BACK)
+    );
+    assert_eq!(
+        world.send(LAN, &Frame::udp(client, first).bytes()).verdict,
+        ambiguous
+    );
+    // Another port of the client is another flow.
+    assert_eq!(
+        world
+            .send(LAN, &Frame::tcp("203.0.113.7:40001", second, SYN).bytes())
+            .verdict,
+        Verdict::Tx(BACK)
+    );
+    // Once the first flow is over it makes way, as its port may be used again.
+    from_server(&mut world, FIN | ACK);
+    world.send(LAN, &Frame::tcp(client, first, FIN | ACK).bytes());
+    assert_eq!(foretold(&mut world), None);
+    assert_eq!(
+        world.send(LAN, &Frame::tcp(client, second, SYN).bytes()).verdict,
+        Verdict::Tx(BACK)
+    );
+    assert_eq!(from_server(&mut world, SYN | ACK), "192.0.2.101");
     world.assert_conserved();
 }

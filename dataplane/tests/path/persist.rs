@@ -171,6 +171,57 @@ fn one_packet_scheduling_makes_no_flow() {
 }
 
 #[test]
+fn one_packet_scheduling_with_nat_keeps_the_way_back_alone() {
+    let servers = [
+        ("198.51.100.11", 5353),
+        ("198.51.100.12", 5353),
+        ("198.51.100.13", 5353),
+    ];
+    for forward in [Forward::Nat, Forward::FullNat] {
+        let mut world = World::new(Setup::default());
+        let mut dns = service(Protocol::Udp, "192.0.2.100", 53);
+        dns.one_packet = true;
+        let mut commands = with_backends(&dns, &servers, forward);
+        commands.push(local("198.51.100.200", 1024, 65535));
+        world.commit(&commands).unwrap();
+        let (client, virt) = ("203.0.113.7:1", "192.0.2.100:53");
+        for round in 0..2 {
+            for (server, _) in servers {
+                let out = world.send(LAN, &Frame::udp(client, virt).payload(3).bytes());
+                assert_eq!(out.verdict, Verdict::Tx(BACK), "{forward:?} {round}");
+                assert_eq!(out.frame[..6], mac_of(ip(server)), "each datagram anew");
+                let near = std::net::Ipv4Addr::from(<[u8; 4]>::try_from(&out.frame[26..30]).unwrap());
+                let port = u16::from_be_bytes([out.frame[34], out.frame[35]]);
+                let reply = Frame::udp(&format!("{server}:5353"), &format!("{near}:{port}"))
+                    .payload(5)
+                    .macs(BACK_MAC, CLIENT_MAC);
+                let out = world.send(BACK, &reply.bytes());
+                let expected = reply.hop().macs(mac_of(ip("192.0.2.1")), LAN_MAC).with(|f| {
+                    (f.src, f.dst) = (virt.parse().unwrap(), client.parse().unwrap());
+                });
+                assert_eq!((out.verdict, out.frame), (Verdict::Tx(LAN), expected.bytes()));
+            }
+        }
+        let counters = world.counters();
+        let kept = if forward == Forward::Nat { 3 } else { 6 };
+        assert_eq!(
+            counters.get("flows"),
+            Some(&kept),
+            "one a server, or one a datagram"
+        );
+        assert_eq!(counters.get("198.51.100.11:5353.connections"), Some(&2));
+        assert_eq!(counters.get("198.51.100.11:5353.active"), None);
+        world.advance(Duration::from_secs(301));
+        let left = world.counters();
+        assert_eq!(
+            (left.get("flows"), left.get("198.51.100.11:5353.inactive")),
+            (None, None)
+        );
+        world.assert_conserved();
+    }
+}
+
+#[test]
 fn fragments_pass_where_addresses_decide() {
     let mut world = World::new(Setup::default());
     let mut all = service(Protocol::Udp, "192.0.2.100", 0);

@@ -74,7 +74,21 @@ fn a_removed_servers_flows_are_dropped_or_rescheduled() {
     world
         .commit(&[Command::UpsertService(service), again, delete("192.0.2.12")])
         .unwrap();
-    assert_eq!(send(&mut world, 5, ACK).0, Verdict::Drop(DropReason::NoFlow));
+    for _ in 0..3 {
+        // As the director's own TCP would in IPVS, and not only once: a reset can be lost.
+        let out = world.send(LAN, &Frame::tcp("203.0.113.7:5", "192.0.2.100:80", ACK).bytes());
+        assert_eq!((out.verdict, out.frame[47]), (Verdict::Tx(LAN), RST));
+    }
+    assert_eq!(
+        send(&mut world, 5, RST).0,
+        Verdict::Drop(DropReason::ServerGone),
+        "no reset in answer to one"
+    );
+    assert_eq!(
+        world.counters().get("192.0.2.12:80.active"),
+        None,
+        "such a flow is over"
+    );
     assert_eq!(
         send(&mut world, 5, SYN),
         (Verdict::Tx(LAN), mac_of(ip("192.0.2.13")))
@@ -132,6 +146,32 @@ fn weight_zero_takes_no_new_flows_and_keeps_the_old() {
     drained.drain = true;
     world.commit(&[Command::UpsertBackend(drained)]).unwrap();
     assert_eq!(send(&mut world, 20, SYN).0, Verdict::Drop(DropReason::NoServer));
+}
+
+#[test]
+fn with_expire_nodest_a_server_of_weight_zero_gets_no_syn() {
+    for (expire, server) in [(false, "192.0.2.11"), (true, "192.0.2.12")] {
+        let mut world = World::new(Setup::default());
+        let mut service = web();
+        service.policy.expire_nodest = expire;
+        world
+            .commit(&with_backends(&service, &SERVERS, Forward::Dr))
+            .unwrap();
+        assert_eq!(send(&mut world, 1, SYN).1, mac_of(ip("192.0.2.11")));
+        let mut quiet = backend(&service, "192.0.2.11", 80, Forward::Dr);
+        quiet.weight = 0;
+        world.commit(&[Command::UpsertBackend(quiet)]).unwrap();
+        assert_eq!(
+            send(&mut world, 1, ACK).1,
+            mac_of(ip("192.0.2.11")),
+            "its flow goes on"
+        );
+        assert_eq!(
+            send(&mut world, 1, SYN).1,
+            mac_of(ip(server)),
+            "expire_nodest {expire}"
+        );
+    }
 }
 
 #[test]

@@ -253,15 +253,21 @@ fn several_segments_are_carried_whole() {
     for tunnel in tunnels() {
         let mut world = tunnel_world(tunnel, "198.51.100.11");
         let sent = Frame::udp(CLIENT, WEB).payload(1000).bytes();
-        let packet = FrameBuf::new(&sent[..200]).with_second_segment(sent.len() - 200);
-        let out = world.send_packet(0, LAN, packet);
-        assert_eq!(out.verdict, Verdict::Tx(BACK));
-        let (shim_len, _) = shim(tunnel, false);
-        assert_eq!(out.frame.len(), 200 + 20 + shim_len);
-        assert_eq!(
-            u16::from_be_bytes([out.frame[16], out.frame[17]]),
-            (sent.len() - 14 + 20 + shim_len) as u16
-        );
+        // Split at an even and at an odd place, with and without padding behind.
+        for (split, padding) in [(200, 0), (201, 0), (200, 5), (201, 4)] {
+            let tail = [&sent[split..], &vec![0xaa; padding]].concat();
+            let packet = FrameBuf::new(&sent[..split]).with_second_segment(&tail);
+            let out = world.send_packet(0, LAN, packet);
+            assert_eq!(out.verdict, Verdict::Tx(BACK));
+            let (shim_len, _) = shim(tunnel, false);
+            assert_eq!(out.frame.len(), split + 20 + shim_len);
+            assert_eq!(
+                u16::from_be_bytes([out.frame[16], out.frame[17]]),
+                (sent.len() - 14 + 20 + shim_len) as u16
+            );
+            // Put together again, every sum is right, the outer one over all segments included.
+            check::frame(&[&out.frame, &sent[split..]].concat());
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use weir_dataplane::family::{V4, V6};
 use weir_dataplane::steer::{Rss, Toeplitz};
 use weir_dataplane::{Verdict, WorkerId};
 use weir_proto::time::Duration;
-use weir_rings::message::{Forward, Protocol, SchedulerKind, Tunnel};
+use weir_rings::message::{Command, Forward, Protocol, SchedulerKind, Tunnel};
 
 use crate::support::frame::{ACK, FIN, Frame, SYN, icmp};
 use crate::support::*;
@@ -284,6 +284,85 @@ fn quoted_flows_are_found_on_whichever_worker_they_live() {
             }
             world.assert_conserved();
         }
+    }
+}
+
+#[test]
+fn errors_about_outer_packets_find_the_flow_on_whichever_worker() {
+    for device in [Device::OneQueue, Device::Secret, Device::Known] {
+        let mut world = world(2, device, Forward::Tunnel(Tunnel::Ipip));
+        let mut rng = StdRng::seed_from_u64(1);
+        let spread = toeplitz(2);
+        for flow in 0..40 {
+            let (client, virt) = endpoints(false, flow);
+            let syn = Frame::tcp(&client, virt, SYN);
+            let at = queue(device, 2, &spread, &syn);
+            let outer = world.send_to(at, LAN, &syn.bytes()).frame[14..].to_vec();
+            let error = icmp(
+                BACK_MAC,
+                ip("198.51.100.254"),
+                ip("198.51.100.2"),
+                60,
+                3,
+                1,
+                [0; 4],
+                &outer,
+            );
+            let arrives = rng.random_range(0..if device == Device::OneQueue { 1 } else { 2 });
+            let out = world.send_to(arrives, BACK, &error);
+            assert_eq!(out.verdict, Verdict::Tx(LAN), "{device:?}");
+        }
+        world.assert_conserved();
+    }
+}
+
+#[test]
+fn ambiguous_replies_are_refused_across_workers() {
+    for device in [Device::OneQueue, Device::Secret, Device::Known] {
+        let mut world = world(2, device, Forward::Nat);
+        // Toeplitz is linear: to some of these every client's packets go where those to the first address go, to the
+        // others none.
+        let others = ["192.0.2.101", "192.0.2.102", "192.0.2.104", "192.0.2.108"];
+        for address in others {
+            let vip = Command::UpsertVip(weir_rings::message::Vip::owned(ip(address)));
+            let mut other = service(Protocol::Tcp, address, 80);
+            other.scheduler.kind = SchedulerKind::Maglev;
+            world.commit(&[vip]).unwrap();
+            let servers = [("198.51.100.11", 80)];
+            world
+                .commit(&with_backends(&other, &servers, Forward::Nat))
+                .unwrap();
+        }
+        // All services have this server alone.
+        let first = service(Protocol::Tcp, "192.0.2.100", 80);
+        let gone = [12, 13].map(|last| {
+            let key = backend(&first, &format!("198.51.100.{last}"), 80, Forward::Nat).key;
+            Command::DeleteBackend(first.key, key)
+        });
+        world.commit(&gone).unwrap();
+        let spread = toeplitz(2);
+        let mut apart = 0;
+        for flow in 0..40 {
+            let (client, virt) = endpoints(false, flow);
+            let mut send = |to: &str| {
+                let syn = Frame::tcp(&client, to, SYN);
+                world.send_to(queue(device, 2, &spread, &syn), LAN, &syn.bytes())
+            };
+            let first = send(virt);
+            assert_eq!(first.verdict, Verdict::Tx(BACK));
+            for other in others {
+                let out = send(&format!("{other}:80"));
+                let refused = Verdict::Drop(weir_dataplane::DropReason::ReplyAmbiguous);
+                assert_eq!(out.verdict, refused, "{device:?} {client} to {other}");
+                apart += u32::from(out.worker != first.worker);
+            }
+        }
+        assert_eq!(
+            apart > 0,
+            device == Device::Known,
+            "{device:?}: the flows meet other workers"
+        );
+        world.assert_conserved();
     }
 }
 

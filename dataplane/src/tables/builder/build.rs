@@ -8,7 +8,7 @@ use weir_rings::message::{self, Backend, LocalAddressKey, MaglevSize, RefuseReas
 use super::{Builder, Refusal, Transaction};
 use crate::scheduler::{self, Server};
 use crate::tables::model::{Identity, Model, Undo};
-use crate::tables::snapshot::LocalAddress;
+use crate::tables::snapshot::{LocalAddress, TunnelEnd};
 use crate::tables::{Service, TimeoutTicks};
 
 /// A service made aside, or the removal of one.
@@ -231,6 +231,10 @@ impl Builder {
     fn install_service(&mut self, generation: u64, service: Service) {
         let slot = service.slot;
         let old = self.current.service(slot).cloned();
+        self.count_tunnel_ends(
+            old.as_ref().map_or(&[][..], |old| &old.backends),
+            &service.backends,
+        );
         self.count_vlans(
             old.as_ref().map_or(&[][..], |old| &old.backends),
             &service.backends,
@@ -271,6 +275,7 @@ impl Builder {
         let Some(old) = self.current.services.get_mut(slot as usize).take() else {
             return;
         };
+        self.count_tunnel_ends(&old.backends, &[]);
         self.count_vlans(&old.backends, &[]);
         for key in &old.keys {
             // A key may have moved to another service in the same transaction.
@@ -283,6 +288,21 @@ impl Builder {
         }
         if let Some(directory) = &self.directory {
             directory.free_service(slot);
+        }
+    }
+
+    /// Keeps where outer packets go, for errors about them.
+    fn count_tunnel_ends(&mut self, old: &[(u32, Backend)], new: &[(u32, Backend)]) {
+        let ends = &mut self.current.tunnel_ends;
+        for end in new.iter().filter_map(|(_, backend)| TunnelEnd::of(backend)) {
+            let count = ends.get(&end).copied().unwrap_or(0);
+            ends.insert(end, count + 1);
+        }
+        for end in old.iter().filter_map(|(_, backend)| TunnelEnd::of(backend)) {
+            match ends.get(&end).copied() {
+                Some(count) if count > 1 => drop(ends.insert(end, count - 1)),
+                Some(_) | None => drop(ends.remove(&end)),
+            }
         }
     }
 
