@@ -168,13 +168,16 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
     let vlan = fields.integer("vlan", 1..=4094);
     check_thresholds(fields, upper_threshold, lower_threshold);
     let (place, host) = read_place(fields, service)?;
-    let (check, checks) = if fields.has("check") || fields.has("checks") {
+    let (mut check, mut checks) = if fields.has("check") || fields.has("checks") {
         (own_check, own_checks)
     } else {
         (service.check.cloned(), service.checks.to_vec())
     };
-    for check in check.iter().chain(&checks) {
+    for check in check.iter_mut().chain(&mut checks) {
         check_port(fields, check, place.address.port(), &host);
+        if let Err((message, help)) = check.settle(service.addresses, place.forward) {
+            fields.context.error(host.span.clone(), message, help);
+        }
     }
     Some(Backend {
         name,
@@ -312,7 +315,7 @@ fn check_family(fields: &Fields<'_, '_>, service: &Inherited<'_>, forward: Forwa
 }
 
 fn check_port(fields: &Fields<'_, '_>, check: &Check, port: u16, host: &At<HostPort>) {
-    if port == 0 && check.kind.port().is_none() {
+    if port == 0 && check.port.is_none() && check.kind.asks_port() {
         let kind = check.kind.as_str();
         let message = format!(
             "the {kind} check of {} does not know which port to ask",
@@ -321,7 +324,7 @@ fn check_port(fields: &Fields<'_, '_>, check: &Check, port: u16, host: &At<HostP
         fields.context.error(
             host.span.clone(),
             message,
-            format!("add the port to the check: {kind} = {{ port = 80 }}"),
+            format!("add the port to the check: check = {{ {kind} = {{ … }}, port = 80 }}"),
         );
     }
 }

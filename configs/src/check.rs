@@ -1,13 +1,33 @@
-//! `check = { … }`: how a backend's health is watched. The kind is the key of a table inside: `tcp = {}` or `http = { … }`.
+//! `check = { … }`: how a backend's health is watched. The kind is the key of a table inside, such as `tcp = {}` or
+//! `http = { … }`; how often and from where are keys beside it.
 
-use std::fmt;
-use std::ops::RangeInclusive;
+pub(crate) mod bytes;
+mod datagram;
+mod http;
+mod local;
+mod talk;
 
-use serde::{Serialize, Serializer};
-use toml::de::DeValue;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::reader::{Fields, Key, Problem, Section};
+use serde::Serialize;
+
+use crate::forward::Forward;
+use crate::reader::{Fields, Key, Section};
 use crate::tempo::{self, Flap};
+use crate::text;
+
+pub use datagram::{DnsCheck, DnsType, GrpcCheck, SipCheck, SipTransport, UdpCheck};
+pub use http::{HttpCheck, HttpVersion, StatusRange, Url};
+pub use local::{FileCheck, ScriptCheck, ThroughCheck, TlsCheck};
+pub use talk::{LoginCheck, PostgresCheck, SmtpCheck, TalkStep, TcpCheck};
+
+pub(crate) use datagram::{DNS_SECTION, GRPC_SECTION, PING_SECTION, SIP_SECTION, UDP_SECTION};
+pub(crate) use http::{ALSO_SECTION, HTTP_SECTION};
+pub(crate) use local::{FILE_SECTION, SCRIPT_SECTION, THROUGH_SECTION, TLS_SECTION};
+pub(crate) use talk::{
+    FTP_SECTION, IMAP_SECTION, LDAP_SECTION, MYSQL_SECTION, POP_SECTION, POSTGRES_SECTION, SMTP_SECTION,
+    STEP_SECTION, TCP_SECTION,
+};
 
 /// A health check.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -37,17 +57,72 @@ pub struct Check {
     /// Holds back a backend that flaps; `None`: it may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flap: Option<Flap>,
+    /// The address that is asked; `None`: the backend's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// The port that is asked; `None`: the backend's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Where probes come from; `None`: as the routing table says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_address: Option<IpAddr>,
+    /// From which port; `None`: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_port: Option<u16>,
+    /// Over which network interface; `None`: as the routing table says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_interface: Option<String>,
+    /// Firewall mark of the probes' packets; `None`: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<u32>,
+    /// TLS over the connections; `None`: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsCheck>,
 }
 
 /// What a health check asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckKind {
-    /// A TCP connection that opens.
+    /// A TCP connection that opens, and a dialogue on it if one is given.
     Tcp(TcpCheck),
-    /// An HTTP/1.1 GET whose status is as wished.
+    /// HTTP GETs whose answers are as wished.
     Http(HttpCheck),
+    /// SMTP's greeting, HELO and QUIT.
+    Smtp(SmtpCheck),
+    /// POP3.
+    Pop(LoginCheck),
+    /// IMAP.
+    Imap(LoginCheck),
+    /// FTP.
+    Ftp(LoginCheck),
+    /// An LDAP bind.
+    Ldap(LoginCheck),
+    /// MySQL's greeting.
+    Mysql(Nothing),
+    /// PostgreSQL before any login.
+    Postgres(PostgresCheck),
+    /// SIP's OPTIONS.
+    Sip(SipCheck),
+    /// A datagram.
+    Udp(UdpCheck),
+    /// A question to a name server.
+    Dns(DnsCheck),
+    /// An ICMP echo.
+    Ping(Nothing),
+    /// gRPC's health service.
+    Grpc(GrpcCheck),
+    /// A program of this host.
+    Script(ScriptCheck),
+    /// A number in a file of this host.
+    File(FileCheck),
+    /// A connection by the way of clients' packets.
+    Through(ThroughCheck),
 }
+
+/// A kind without settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Nothing {}
 
 impl CheckKind {
     /// The name in the configuration.
@@ -55,70 +130,99 @@ impl CheckKind {
         match self {
             Self::Tcp(_) => "tcp",
             Self::Http(_) => "http",
+            Self::Smtp(_) => "smtp",
+            Self::Pop(_) => "pop",
+            Self::Imap(_) => "imap",
+            Self::Ftp(_) => "ftp",
+            Self::Ldap(_) => "ldap",
+            Self::Mysql(_) => "mysql",
+            Self::Postgres(_) => "postgres",
+            Self::Sip(_) => "sip",
+            Self::Udp(_) => "udp",
+            Self::Dns(_) => "dns",
+            Self::Ping(_) => "ping",
+            Self::Grpc(_) => "grpc",
+            Self::Script(_) => "script",
+            Self::File(_) => "file",
+            Self::Through(_) => "through",
         }
     }
 
-    /// The port that is asked, if it is not the backend's.
-    pub fn port(&self) -> Option<u16> {
+    /// Whether it asks a port of the backend.
+    pub(crate) fn asks_port(&self) -> bool {
         match self {
-            Self::Tcp(tcp) => tcp.port,
-            Self::Http(http) => http.port,
+            Self::Ping(_) | Self::Script(_) | Self::File(_) | Self::Through(_) => false,
+            Self::Tcp(_)
+            | Self::Http(_)
+            | Self::Smtp(_)
+            | Self::Pop(_)
+            | Self::Imap(_)
+            | Self::Ftp(_)
+            | Self::Ldap(_)
+            | Self::Mysql(_)
+            | Self::Postgres(_)
+            | Self::Sip(_)
+            | Self::Udp(_)
+            | Self::Dns(_)
+            | Self::Grpc(_) => true,
+        }
+    }
+
+    fn takes_tls(&self) -> bool {
+        match self {
+            Self::Tcp(_)
+            | Self::Http(_)
+            | Self::Smtp(_)
+            | Self::Pop(_)
+            | Self::Imap(_)
+            | Self::Ftp(_)
+            | Self::Ldap(_)
+            | Self::Grpc(_) => true,
+            Self::Sip(sip) => sip.transport == SipTransport::Tcp,
+            Self::Mysql(_)
+            | Self::Postgres(_)
+            | Self::Udp(_)
+            | Self::Dns(_)
+            | Self::Ping(_)
+            | Self::Script(_)
+            | Self::File(_)
+            | Self::Through(_) => false,
         }
     }
 }
 
-/// A TCP connection that opens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
-pub struct TcpCheck {
-    /// Port to connect to; `None`: the backend's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-}
-
-/// An HTTP/1.1 GET whose status is as wished.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-pub struct HttpCheck {
-    /// Path and query.
-    pub path: String,
-    /// Statuses that pass.
-    pub status: Vec<StatusRange>,
-    /// The `Host` header; `None`: the backend's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// Port to connect to; `None`: the backend's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-}
-
-/// HTTP statuses from one to another, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct StatusRange {
-    /// The lowest status that passes.
-    pub first: u16,
-    /// The highest status that passes.
-    pub last: u16,
-}
-
-impl StatusRange {
-    /// Whether `status` passes.
-    pub fn contains(&self, status: u16) -> bool {
-        (self.first..=self.last).contains(&status)
+impl Check {
+    /// The name that TLS is to tell the server and find in its certificate, if there is one.
+    pub fn tls_name(&self) -> Option<&str> {
+        let host = match &self.kind {
+            CheckKind::Http(http) => http.url.host.as_deref(),
+            _ => None,
+        };
+        let host = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name));
+        let given = self.tls.as_ref().and_then(|tls| tls.name.as_deref());
+        given.or(host.filter(|host| local::is_dns_name(host)))
     }
-}
 
-impl fmt::Display for StatusRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            write!(f, "{}", self.first)
-        } else {
-            write!(f, "{}-{}", self.first, self.last)
+    /// Fills in what depends on the service and the backend: what a check through the path connects to.
+    ///
+    /// # Errors
+    /// Why such a check cannot be made of this backend, and what to do.
+    pub(crate) fn settle(
+        &mut self,
+        services: &[SocketAddr],
+        forward: Forward,
+    ) -> Result<(), (&'static str, &'static str)> {
+        let CheckKind::Through(through) = &mut self.kind else {
+            return Ok(());
+        };
+        if !forward.keeps_destination() {
+            return Err((
+                "a `through` check is for forward \"dr\" and \"tunnel\"",
+                "use `tcp = {}`: with nat and fullnat it goes the same way as clients' packets",
+            ));
         }
-    }
-}
-
-impl Serialize for StatusRange {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        through.service = through.service.or_else(|| services.first().copied());
+        Ok(())
     }
 }
 
@@ -126,19 +230,109 @@ const MILLISECONDS: &str = "a whole number of milliseconds from 10 to 86400000";
 
 pub(crate) static SECTION: Section = Section {
     header: "check = { … }",
-    meaning: "How health is watched: for all backends of a service, or for one backend. Exactly one of `tcp` and `http`.",
+    meaning: "How health is watched: for all backends of a service, or for one backend. Exactly one of the kinds, which are the keys from `tcp` to `through`.",
     keys: &[
         Key {
             name: "tcp",
             kind: "a table",
             default: None,
-            meaning: "pass when a TCP connection opens",
+            meaning: "pass when a TCP connection opens, and a dialogue on it goes well",
         },
         Key {
             name: "http",
             kind: "a table",
             default: None,
-            meaning: "pass when an HTTP/1.1 GET is answered with a status of the list",
+            meaning: "pass when HTTP GETs are answered as wished",
+        },
+        Key {
+            name: "smtp",
+            kind: "a table",
+            default: None,
+            meaning: "ask a mail server",
+        },
+        Key {
+            name: "pop",
+            kind: "a table",
+            default: None,
+            meaning: "ask a POP3 server",
+        },
+        Key {
+            name: "imap",
+            kind: "a table",
+            default: None,
+            meaning: "ask an IMAP server",
+        },
+        Key {
+            name: "ftp",
+            kind: "a table",
+            default: None,
+            meaning: "ask an FTP server",
+        },
+        Key {
+            name: "ldap",
+            kind: "a table",
+            default: None,
+            meaning: "bind to an LDAP server",
+        },
+        Key {
+            name: "mysql",
+            kind: "a table",
+            default: None,
+            meaning: "wait for the greeting of a MySQL or MariaDB server",
+        },
+        Key {
+            name: "postgres",
+            kind: "a table",
+            default: None,
+            meaning: "ask a PostgreSQL server",
+        },
+        Key {
+            name: "sip",
+            kind: "a table",
+            default: None,
+            meaning: "send OPTIONS to a SIP server",
+        },
+        Key {
+            name: "udp",
+            kind: "a table",
+            default: None,
+            meaning: "send a datagram",
+        },
+        Key {
+            name: "dns",
+            kind: "a table",
+            default: None,
+            meaning: "ask a name server",
+        },
+        Key {
+            name: "ping",
+            kind: "a table",
+            default: None,
+            meaning: "send an ICMP echo",
+        },
+        Key {
+            name: "grpc",
+            kind: "a table",
+            default: None,
+            meaning: "ask gRPC's health service",
+        },
+        Key {
+            name: "script",
+            kind: "a table",
+            default: None,
+            meaning: "run a program of this host",
+        },
+        Key {
+            name: "file",
+            kind: "a table",
+            default: None,
+            meaning: "read a weight from a file of this host",
+        },
+        Key {
+            name: "through",
+            kind: "a table",
+            default: None,
+            meaning: "connect to the service's address by the way of clients' packets",
         },
         Key {
             name: "interval_ms",
@@ -194,58 +388,52 @@ pub(crate) static SECTION: Section = Section {
             default: None,
             meaning: "holds back a backend that comes and goes; left out: it may",
         },
-    ],
-};
-
-pub(crate) static TCP_SECTION: Section = Section {
-    header: "check.tcp",
-    meaning: "A TCP connection that opens.",
-    keys: &[Key {
-        name: "port",
-        kind: "a whole number from 1 to 65535",
-        default: None,
-        meaning: "port to connect to; left out: the backend's",
-    }],
-};
-
-pub(crate) static HTTP_SECTION: Section = Section {
-    header: "check.http",
-    meaning: "An HTTP/1.1 GET.",
-    keys: &[
         Key {
-            name: "path",
-            kind: "a text that begins with /",
-            default: Some("\"/\""),
-            meaning: "path and query",
-        },
-        Key {
-            name: "status",
-            kind: "a list of numbers or ranges",
-            default: Some("[\"200-299\"]"),
-            meaning: "statuses that pass, such as [200, \"300-399\"]",
-        },
-        Key {
-            name: "host",
-            kind: "a text",
+            name: "address",
+            kind: "an address",
             default: None,
-            meaning: "the Host header; left out: the backend's address",
+            meaning: "what is asked instead of the backend's own address",
         },
         Key {
             name: "port",
             kind: "a whole number from 1 to 65535",
             default: None,
-            meaning: "port to connect to; left out: the backend's",
+            meaning: "what is asked instead of the backend's own port",
+        },
+        Key {
+            name: "source_address",
+            kind: "an address",
+            default: None,
+            meaning: "probes come from here; left out: as the routing table says",
+        },
+        Key {
+            name: "source_port",
+            kind: "a whole number from 1 to 65535",
+            default: None,
+            meaning: "probes come from this port; left out: any",
+        },
+        Key {
+            name: "source_interface",
+            kind: "an interface's name",
+            default: None,
+            meaning: "probes go over this interface; left out: as the routing table says",
+        },
+        Key {
+            name: "mark",
+            kind: "a whole number from 1 to 4294967295",
+            default: None,
+            meaning: "firewall mark of the probes' packets",
+        },
+        Key {
+            name: "tls",
+            kind: "a table",
+            default: None,
+            meaning: "speak TLS over the connections; `tls = {}` takes any certificate, as keepalived does",
         },
     ],
 };
 
 pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Check> {
-    let tcp = fields
-        .table("tcp", &TCP_SECTION)
-        .map(|tcp| CheckKind::Tcp(TcpCheck { port: port(&tcp) }));
-    let http = fields
-        .table("http", &HTTP_SECTION)
-        .map(|http| CheckKind::Http(read_http(&http)));
     let interval_ms = fields.integer("interval_ms", 10..=86_400_000).unwrap_or(2000);
     let timeout_ms = fields
         .integer("timeout_ms", 10..=86_400_000)
@@ -258,28 +446,9 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Check> {
             "a probe must end before the next begins: lower `timeout_ms` or raise `interval_ms`",
         );
     }
-    let kind = match (tcp, http) {
-        (Some(tcp), None) => tcp,
-        (None, Some(http)) => http,
-        (Some(_), Some(_)) => {
-            fields.context.error(
-                fields.span_of("http"),
-                "a check is either `tcp` or `http`, not both",
-                "leave one of the two out",
-            );
-            return None;
-        }
-        (None, None) => {
-            if !fields.has("tcp") && !fields.has("http") {
-                fields.context.error(
-                    fields.span.clone(),
-                    "the check does not say what to ask",
-                    "add `tcp = {}`, or `http = { path = \"/\" }`",
-                );
-            }
-            return None;
-        }
-    };
+    let kind = read_kind(fields)?;
+    let tls = fields.table("tls", &TLS_SECTION).map(|tls| local::read_tls(&tls));
+    refuse_unused(fields, &kind);
     Some(Check {
         kind,
         interval_ms,
@@ -291,105 +460,123 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Check> {
         delay_before_retry_ms: fields.integer("delay_before_retry_ms", 10..=86_400_000),
         interval_down_ms: fields.integer("interval_down_ms", 10..=86_400_000),
         flap: tempo::read_flap(fields),
+        address: fields.parsed("address", text::address).map(|at| at.value),
+        port: fields.integer("port", 1..=65_535),
+        source_address: fields.parsed("source_address", text::address).map(|at| at.value),
+        source_port: fields.integer("source_port", 1..=65_535),
+        source_interface: fields
+            .parsed("source_interface", text::interface_name)
+            .map(|at| at.value),
+        mark: fields.integer("mark", 1..=u64::from(u32::MAX)),
+        tls,
     })
 }
 
-fn port(fields: &Fields<'_, '_>) -> Option<u16> {
-    fields.integer("port", 1..=65_535)
-}
+type ReadKind = fn(&Fields<'_, '_>) -> Option<CheckKind>;
 
-fn read_http(fields: &Fields<'_, '_>) -> HttpCheck {
-    HttpCheck {
-        path: fields
-            .parsed("path", path)
-            .map_or_else(|| "/".to_owned(), |at| at.value),
-        status: statuses(fields),
-        host: fields.parsed("host", host).map(|at| at.value),
-        port: port(fields),
+/// The kinds, by their keys.
+const KINDS: [(&str, &Section, ReadKind); 17] = [
+    ("tcp", &TCP_SECTION, |table| {
+        Some(CheckKind::Tcp(talk::read_tcp(table)))
+    }),
+    ("http", &HTTP_SECTION, |table| {
+        Some(CheckKind::Http(http::read(table)))
+    }),
+    ("smtp", &SMTP_SECTION, |table| {
+        Some(CheckKind::Smtp(talk::read_smtp(table)))
+    }),
+    ("pop", &POP_SECTION, |table| {
+        Some(CheckKind::Pop(talk::read_login(table)))
+    }),
+    ("imap", &IMAP_SECTION, |table| {
+        Some(CheckKind::Imap(talk::read_login(table)))
+    }),
+    ("ftp", &FTP_SECTION, |table| {
+        Some(CheckKind::Ftp(talk::read_login(table)))
+    }),
+    ("ldap", &LDAP_SECTION, |table| {
+        Some(CheckKind::Ldap(talk::read_login(table)))
+    }),
+    ("mysql", &MYSQL_SECTION, |_| Some(CheckKind::Mysql(Nothing {}))),
+    ("postgres", &POSTGRES_SECTION, |table| {
+        Some(CheckKind::Postgres(talk::read_postgres(table)))
+    }),
+    ("sip", &SIP_SECTION, |table| {
+        Some(CheckKind::Sip(datagram::read_sip(table)))
+    }),
+    ("udp", &UDP_SECTION, |table| {
+        Some(CheckKind::Udp(datagram::read_udp(table)))
+    }),
+    ("dns", &DNS_SECTION, |table| {
+        Some(CheckKind::Dns(datagram::read_dns(table)))
+    }),
+    ("ping", &PING_SECTION, |_| Some(CheckKind::Ping(Nothing {}))),
+    ("grpc", &GRPC_SECTION, |table| {
+        Some(CheckKind::Grpc(datagram::read_grpc(table)))
+    }),
+    ("script", &SCRIPT_SECTION, |table| {
+        local::read_script(table).map(CheckKind::Script)
+    }),
+    ("file", &FILE_SECTION, |table| {
+        local::read_file(table).map(CheckKind::File)
+    }),
+    ("through", &THROUGH_SECTION, |table| {
+        Some(CheckKind::Through(local::read_through(table)))
+    }),
+];
+
+fn read_kind(fields: &Fields<'_, '_>) -> Option<CheckKind> {
+    let given: Vec<_> = KINDS.iter().filter(|(name, ..)| fields.has(name)).collect();
+    match given[..] {
+        [(name, section, read)] => read(&fields.table(name, section)?),
+        [] => {
+            let names: Vec<_> = KINDS.iter().map(|(name, ..)| *name).collect();
+            fields.context.error(
+                fields.span.clone(),
+                "the check does not say what to ask",
+                format!("add `tcp = {{}}`, or another of {}", names.join(", ")),
+            );
+            None
+        }
+        [(first, ..), (second, ..), ..] => {
+            fields.context.error(
+                fields.span_of(second),
+                format!("a check is either `{first}` or `{second}`, not both"),
+                "leave one of the two out, or write two checks: checks = [{ … }, { … }]",
+            );
+            None
+        }
     }
 }
 
-/// RFC 9112 section 3.2.1: origin form, without the characters that would end the request line.
-fn path(text: &str) -> Result<String, Problem> {
-    if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) && text.len() <= 1024 {
-        return Ok(text.to_owned());
-    }
-    let help = "write a path such as \"/health\"; spaces and others as %20";
-    Err(Problem::new(
-        format!("\"{}\" is not the path of a request", text.escape_debug()),
-        help,
-    ))
-}
-
-fn host(text: &str) -> Result<String, Problem> {
-    if !text.is_empty()
-        && text.len() <= 255
-        && text.bytes().all(|byte| byte.is_ascii_graphic())
-        && !text.contains('/')
-    {
-        return Ok(text.to_owned());
-    }
-    let help = "write the name alone, such as \"www.example.com\" or \"www.example.com:8080\"";
-    Err(Problem::new(
-        format!("\"{}\" is not a host name", text.escape_debug()),
-        help,
-    ))
-}
-
-const STATUS: RangeInclusive<u16> = 100..=599;
-
-fn statuses(fields: &Fields<'_, '_>) -> Vec<StatusRange> {
-    let Some(items) = fields.items("status") else {
-        return vec![StatusRange {
-            first: 200,
-            last: 299,
-        }];
+/// Keys that would say nothing beside this kind are refused, so that nobody relies on them.
+fn refuse_unused(fields: &Fields<'_, '_>, kind: &CheckKind) {
+    let refuse = |keys: &[&str], why: &str| {
+        for key in keys.iter().filter(|key| fields.has(key)) {
+            fields.context.error(
+                fields.span_of(key),
+                format!("`{key}` has no meaning for the check `{}`", kind.as_str()),
+                format!("leave it out: {why}"),
+            );
+        }
     };
-    if items.is_empty() {
-        fields.context.error(
-            fields.span_of("status"),
-            "`status` is empty: no answer would pass",
-            "name one, for example status = [200]",
-        );
+    match kind {
+        CheckKind::Script(_) | CheckKind::File(_) => refuse(
+            &[
+                "address",
+                "port",
+                "source_address",
+                "source_port",
+                "source_interface",
+                "mark",
+            ],
+            "nothing is sent",
+        ),
+        CheckKind::Through(_) => refuse(&["address", "port"], "set its `service`, if it is another"),
+        CheckKind::Ping(_) => refuse(&["port", "source_port"], "an echo has no ports"),
+        _ => {}
     }
-    let read = items.iter().filter_map(|item| match item.get_ref() {
-        DeValue::Integer(number) => match number
-            .as_str()
-            .parse()
-            .ok()
-            .filter(|status| STATUS.contains(status))
-        {
-            Some(status) => Some(StatusRange {
-                first: status,
-                last: status,
-            }),
-            None => {
-                fields.context.error(
-                    item.span(),
-                    format!("{number} is not an HTTP status"),
-                    "use a number from 100 to 599",
-                );
-                None
-            }
-        },
-        _ => fields.item("status", item, status_range).map(|at| at.value),
-    });
-    read.collect()
-}
-
-fn status_range(text: &str) -> Result<StatusRange, Problem> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let number = |part: &str| {
-        part.trim()
-            .parse::<u16>()
-            .ok()
-            .filter(|status| STATUS.contains(status))
-    };
-    match (number(first), number(last)) {
-        (Some(first), Some(last)) if first <= last => Ok(StatusRange { first, last }),
-        _ => Err(Problem::new(
-            format!("\"{text}\" is not a range of HTTP statuses"),
-            "write \"200-299\", with numbers from 100 to 599",
-        )),
+    if !kind.takes_tls() {
+        refuse(&["tls"], "it does not go over TLS");
     }
 }

@@ -35,7 +35,13 @@ mod topology;
 mod vrrp;
 
 pub use backend::Backend;
-pub use check::{Check, CheckKind, HttpCheck, StatusRange, TcpCheck};
+pub use bfd::Bfd;
+pub use check::bytes::{hex, hex_pattern};
+pub use check::{
+    Check, CheckKind, DnsCheck, DnsType, FileCheck, GrpcCheck, HttpCheck, HttpVersion, LoginCheck, Nothing,
+    PostgresCheck, ScriptCheck, SipCheck, SipTransport, SmtpCheck, StatusRange, TalkStep, TcpCheck,
+    ThroughCheck, TlsCheck, UdpCheck, Url,
+};
 pub use control::{Control, LogFormat, LogLevel, SriovMode};
 pub use dataplane::{Dataplane, HugePages, Idle};
 pub use device::Device;
@@ -54,5 +60,4 @@ pub use sriov::{PfName, Sriov, Vf, VfDriver, VfLink, VfMac, VfSettings, VlanProt
 pub use tempo::Flap;
 pub use text::MacAddress;
 pub use timeouts::{TimeoutPreset, Timeouts};
-pub use bfd::Bfd;
 pub use vrrp::{Track, Tracked, Vrrp, VrrpAuth, VrrpNode, VrrpRules};

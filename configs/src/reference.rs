@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use crate::reader::Section;
 use crate::{
-    backend, bfd, check, control, dataplane, forward, ipvs, load, pool, port, route, service, sriov, suggest, tempo, timeouts,
-    vrrp,
+    backend, bfd, check, control, dataplane, forward, ipvs, load, pool, port, route, service, sriov, suggest,
+    tempo, timeouts, vrrp,
 };
 
 /// Every section, in the order of the page.
-pub(crate) const SECTIONS: [&Section; 24] = [
+pub(crate) const SECTIONS: [&Section; 42] = [
     &load::ROOT,
     &dataplane::SECTION,
     &control::SECTION,
@@ -26,8 +26,26 @@ pub(crate) const SECTIONS: [&Section; 24] = [
     &forward::TUNNEL_SECTION,
     &check::SECTION,
     &tempo::FLAP_SECTION,
+    &check::TLS_SECTION,
     &check::TCP_SECTION,
+    &check::STEP_SECTION,
     &check::HTTP_SECTION,
+    &check::ALSO_SECTION,
+    &check::SMTP_SECTION,
+    &check::POP_SECTION,
+    &check::IMAP_SECTION,
+    &check::FTP_SECTION,
+    &check::LDAP_SECTION,
+    &check::MYSQL_SECTION,
+    &check::POSTGRES_SECTION,
+    &check::SIP_SECTION,
+    &check::UDP_SECTION,
+    &check::DNS_SECTION,
+    &check::PING_SECTION,
+    &check::GRPC_SECTION,
+    &check::SCRIPT_SECTION,
+    &check::FILE_SECTION,
+    &check::THROUGH_SECTION,
     &vrrp::SECTION,
     &vrrp::TRACK_SECTION,
     &vrrp::NODE_SECTION,

@@ -119,7 +119,7 @@ fn inherited_values_are_said_once() {
     assert_eq!(backend.len(), 2, "tcp instead of http: {backend:?}");
     assert_eq!(
         backend[0],
-        "~ service web backend 192.0.2.12:80: check.http { path = \"/\", status = [\"200-299\"] } -> (none)"
+        "~ service web backend 192.0.2.12:80: check.http { body_bytes_max = 65536, path = \"/\", status = [\"200-299\"], version = \"1.1\" } -> (none)"
     );
 }
 

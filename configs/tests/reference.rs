@@ -57,8 +57,20 @@ fn file_with(header: &str, line: &str) -> Option<String> {
             ),
             "",
         ),
-        "check.http" => service(&format!("check = {{ http = {{ {line} }} }}"), ""),
+        "check.http.also" => service(&format!("check = {{ http = {{ also = [{{ {line} }}] }} }}"), ""),
+        "check.script" => {
+            let comma = if line.is_empty() { "" } else { ", " };
+            service(
+                &format!("check = {{ script = {{ path = '/bin/check'{comma}{line} }} }}"),
+                "",
+            )
+        }
         "check.flap" => service(&format!("check = {{ tcp = {{}}, flap = {{ {line} }} }}"), ""),
+        "check.tcp" | "check.http" | "check.smtp" | "check.sip" | "check.udp" | "check.dns"
+        | "check.grpc" => {
+            let kind = header.trim_start_matches("check.");
+            service(&format!("check = {{ {kind} = {{ {line} }} }}"), "")
+        }
         "pool = { … }" => service(&format!("pool = {{ {line} }}"), ""),
         "pool.passive" => service(&format!("pool = {{ passive = {{ {line} }} }}"), ""),
         "pool.sorry_server" => {

@@ -22,8 +22,8 @@ use task::{Event, Task};
 use weir_proto::health::probe::{Fault, Input};
 use weir_proto::health::{Dialogue, talk};
 
-/// Bytes read from a server at once.
-const READ_BYTES: usize = talk::REPLY_BYTES_MAX;
+/// Bytes read from a server at once; a datagram that is too long shows as such.
+const READ_BYTES: usize = talk::REPLY_BYTES_MAX + 1;
 
 type Opening = Pin<Box<dyn Future<Output = Result<Open, Fault>> + Send>>;
 

@@ -3,11 +3,13 @@
 //! - [`Target`]: everything that makes a check what it is. Two backends with equal targets share one check, and a
 //!   reload that leaves a target unchanged leaves its check, and what it found, alone.
 //! - [`book`]: what is known of every target; plain data.
+//! - [`targets`] and `dialogues`: from the configuration to targets.
 //! - [`driver`]: one small task per target around [`weir_proto::health::Check`].
 //! - [`Checks`]: starts and stops tasks so that exactly the wanted targets are checked.
 
 pub mod book;
 mod connection;
+mod dialogues;
 mod driver;
 pub mod targets;
 

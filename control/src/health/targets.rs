@@ -1,12 +1,9 @@
 //! From the configuration to what is checked.
 
-use super::{Source, Target, distinct};
-use std::net::SocketAddr;
+use super::{Target, dialogues, distinct};
 use std::time::Duration;
-use weir_configs::{Backend, Check, CheckKind, Config};
-use weir_proto::health::Dialogue;
+use weir_configs::{Backend, Check, Config};
 use weir_proto::health::check::Pace;
-use weir_proto::health::http::Get;
 use weir_proto::health::judge::Flap;
 
 /// What the backend's checks check, each in its place.
@@ -16,16 +13,13 @@ pub fn of_backend(backend: &Backend) -> impl Iterator<Item = Target> + '_ {
 
 /// What one check of the backend checks.
 pub fn target(backend: &Backend, check: &Check) -> Target {
-    let address = SocketAddr::new(
-        backend.address.ip(),
-        check.kind.port().unwrap_or(backend.address.port()),
-    );
+    let address = dialogues::address(backend, check);
     Target {
         address,
-        dialogue: dialogue(&check.kind, address),
+        dialogue: dialogues::dialogue(backend, check, address),
         pace: pace(check),
-        source: Source::default(),
-        tls: None,
+        source: dialogues::source(check),
+        tls: dialogues::tls(check, address),
     }
 }
 
@@ -38,27 +32,6 @@ pub fn targets(config: &Config) -> Vec<Target> {
             .flat_map(|service| &service.backends)
             .flat_map(of_backend),
     )
-}
-
-fn dialogue(kind: &CheckKind, address: SocketAddr) -> Dialogue {
-    match kind {
-        CheckKind::Tcp(_) => Dialogue::Tcp,
-        CheckKind::Http(http) => Dialogue::Http(vec![Get {
-            path: http.path.clone(),
-            host: http.host.clone().unwrap_or_else(|| host(address)),
-            status: http.status.iter().map(|range| range.first..=range.last).collect(),
-            ..Get::default()
-        }]),
-    }
-}
-
-/// RFC 9110 §7.2: the port is left out of `Host` when it is the default one.
-fn host(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(v4) if v4.port() == 80 => v4.ip().to_string(),
-        SocketAddr::V6(v6) if v6.port() == 80 => format!("[{}]", v6.ip()),
-        SocketAddr::V4(_) | SocketAddr::V6(_) => address.to_string(),
-    }
 }
 
 fn pace(check: &Check) -> Pace {

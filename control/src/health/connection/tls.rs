@@ -68,10 +68,8 @@ fn settings(authorities: Option<&Path>, protocol: Protocol) -> io::Result<Arc<Cl
     };
     let key = (authorities.map(Path::to_owned), protocol);
     let mut known = SETTINGS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((at, settings)) = known.get(&key) {
-        if *at == changed {
-            return Ok(Arc::clone(settings));
-        }
+    if let Some((_, settings)) = known.get(&key).filter(|(at, _)| *at == changed) {
+        return Ok(Arc::clone(settings));
     }
     let settings = Arc::new(make(authorities, protocol)?);
     if known.len() >= SETTINGS_MAX {

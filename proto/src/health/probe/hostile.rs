@@ -160,7 +160,7 @@ fn a_million_hostile_answers_to_all_dialogues() {
     let mut rng = SmallRng::seed_from_u64(seed);
     let dialogues = dialogues();
     let each = ANSWERS.div_ceil(dialogues.len());
-    assert!(HELD_MAX >= REPLY_BYTES_MAX && HELD_MAX >= BODY_BYTES_MAX);
+    const { assert!(HELD_MAX >= REPLY_BYTES_MAX && HELD_MAX >= BODY_BYTES_MAX) };
     for (dialogue, answers) in &dialogues {
         let mut probe = Probe::new(Arc::new(dialogue.clone()), TIMEOUT);
         let mut fails = 0;

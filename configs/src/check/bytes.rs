@@ -1,0 +1,87 @@
+//! Bytes in hex, with wild cards where they may stand, and regular expressions.
+
+use regex::bytes::RegexBuilder;
+
+use crate::reader::Problem;
+
+/// Memory one compiled expression may take, in bytes.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+/// Longest text of bytes in a configuration.
+const BYTES_MAX: usize = 4_096;
+
+/// Bytes written in hex, with spaces and colons between them if wished; `None` for anything else.
+pub fn hex(text: &str) -> Option<Vec<u8>> {
+    hex_pattern(text)?.into_iter().collect()
+}
+
+/// The same with `??` or `XX` for any byte, which is `None`.
+pub fn hex_pattern(text: &str) -> Option<Vec<Option<u8>>> {
+    let digits: Vec<char> = text
+        .chars()
+        .filter(|character| !matches!(character, ' ' | ':'))
+        .collect();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let byte = |pair: &[char]| match pair {
+        ['?', '?'] | ['X' | 'x', 'X' | 'x'] => Some(None),
+        [high, low] => Some(Some((high.to_digit(16)? << 4 | low.to_digit(16)?) as u8)),
+        _ => None,
+    };
+    digits.chunks(2).map(byte).collect()
+}
+
+pub(super) fn hex_text(text: &str) -> Result<String, Problem> {
+    bounded(hex(text).map(|bytes| bytes.len()), text)
+}
+
+pub(super) fn hex_pattern_text(text: &str) -> Result<String, Problem> {
+    bounded(hex_pattern(text).map(|bytes| bytes.len()), text)
+}
+
+fn bounded(length: Option<usize>, text: &str) -> Result<String, Problem> {
+    match length {
+        Some(length) if length <= BYTES_MAX => Ok(text.to_owned()),
+        Some(length) => Err(Problem::new(
+            format!("{length} bytes are too many"),
+            format!("write at most {BYTES_MAX}"),
+        )),
+        None => Err(Problem::new(
+            format!("\"{}\" is not a row of bytes in hex", text.escape_debug()),
+            "write two hex digits for each byte, such as \"0d0a\" or \"0d 0a\"; ?? stands for any byte of an answer",
+        )),
+    }
+}
+
+pub(super) fn regex(text: &str) -> Result<String, Problem> {
+    match RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => {
+            let reason = error.to_string();
+            let reason = reason
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned();
+            Err(Problem::new(
+                format!(
+                    "\"{}\" is not a regular expression: {reason}",
+                    text.escape_debug()
+                ),
+                "the syntax is that of Rust's regex: no look-around, no back references; (?i) ignores case",
+            ))
+        }
+    }
+}
+
+/// Text that stands in a line of a protocol, or between NULs.
+pub(super) fn line(text: &str) -> Result<String, Problem> {
+    if text.len() <= 255 && !text.is_empty() && !text.chars().any(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(
+        format!("\"{}\" cannot be said in one line", text.escape_debug()),
+        "write 1 to 255 bytes without line ends and control characters",
+    ))
+}

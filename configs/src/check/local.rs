@@ -1,0 +1,224 @@
+//! The kinds that ask this host (`script`, `file`), the one that goes through the path, and `tls`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::bytes;
+use crate::reader::{Fields, Key, Problem, Section};
+use crate::text;
+
+/// A program whose exit status tells.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ScriptCheck {
+    /// The program.
+    pub path: PathBuf,
+    /// Its arguments; `{address}` and `{port}` stand for the backend's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
+    /// Who runs it.
+    pub user: String,
+    /// Whether exit statuses from 2 on pass and give a weight.
+    pub dynamic: bool,
+}
+
+/// A file that holds a weight.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct FileCheck {
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// A connection to the virtual address by the way of clients' packets.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ThroughCheck {
+    /// What is connected to; `None`: the first address of the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<SocketAddr>,
+}
+
+/// TLS over a check's connections.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct TlsCheck {
+    /// Whether the server's certificate must be trusted, valid and for its name.
+    pub verify: bool,
+    /// Whose certificates are trusted, a PEM file; `None`: the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The name told to the server and looked for in its certificate; `None`: the host of the request, if it is a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+pub(crate) static SCRIPT_SECTION: Section = Section {
+    header: "check.script",
+    meaning: "A program of this host: exit status 0 passes. It runs without a shell, with an empty environment but PATH, and is killed with all it started when the time is up. It and every folder above it must belong to root, be writable by nobody else, and be no symbolic link.",
+    keys: &[
+        Key {
+            name: "path",
+            kind: "an absolute path",
+            default: None,
+            meaning: "the program (required)",
+        },
+        Key {
+            name: "arguments",
+            kind: "a list of texts",
+            default: Some("[]"),
+            meaning: "its arguments; {address} and {port} in them stand for the backend's",
+        },
+        Key {
+            name: "user",
+            kind: "a text",
+            default: Some("\"nobody\""),
+            meaning: "who runs it",
+        },
+        Key {
+            name: "dynamic",
+            kind: "true or false",
+            default: Some("false"),
+            meaning: "exit statuses from 2 to 255 pass too, and the backend's weight becomes the status less 2",
+        },
+    ],
+};
+
+pub(crate) static FILE_SECTION: Section = Section {
+    header: "check.file",
+    meaning: "A file of this host that holds one number from 0 to 65535: the backend's weight. Without the file, or with anything else in it, the check fails.",
+    keys: &[Key {
+        name: "path",
+        kind: "an absolute path",
+        default: None,
+        meaning: "the file (required)",
+    }],
+};
+
+pub(crate) static THROUGH_SECTION: Section = Section {
+    header: "check.through",
+    meaning: "A TCP connection to the service's address, sent to the backend as clients' packets are: to its MAC with `forward = \"dr\"`, inside its tunnel with `forward = \"tunnel\"`. It fails for a backend that lacks the address or does not take packets out of the tunnel.",
+    keys: &[Key {
+        name: "service",
+        kind: "an address and a port",
+        default: None,
+        meaning: "what is connected to; left out: the first address of the service",
+    }],
+};
+
+pub(crate) static TLS_SECTION: Section = Section {
+    header: "check.tls",
+    meaning: "TLS over the connections of `tcp`, `http`, `smtp`, `pop`, `imap`, `ftp`, `ldap`, `sip` (over TCP) and `grpc`.",
+    keys: &[
+        Key {
+            name: "verify",
+            kind: "true or false",
+            default: None,
+            meaning: "whether the certificate must be trusted, valid and for its name; left out: when `ca` is given",
+        },
+        Key {
+            name: "ca",
+            kind: "an absolute path",
+            default: None,
+            meaning: "PEM file of those whose certificates are trusted; left out: /etc/ssl/certs/ca-certificates.crt",
+        },
+        Key {
+            name: "name",
+            kind: "a host name",
+            default: None,
+            meaning: "told to the server (SNI) and looked for in its certificate; left out: the `host` of an HTTP check, else none is told and the backend's address is looked for",
+        },
+    ],
+};
+
+fn absolute(text: &str) -> Result<PathBuf, Problem> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() && text.len() <= 4_096 && !text.contains('\0') {
+        return Ok(path);
+    }
+    Err(Problem::new(
+        format!("\"{}\" is not an absolute path", text.escape_debug()),
+        "write the whole path, beginning with /",
+    ))
+}
+
+pub(super) fn read_script(fields: &Fields<'_, '_>) -> Option<ScriptCheck> {
+    let arguments = fields.list("arguments", |text| {
+        if text.len() <= 4_096 && !text.contains('\0') {
+            return Ok(text.to_owned());
+        }
+        Err(Problem::new(
+            "an argument is too long or has a NUL",
+            "write at most 4096 bytes",
+        ))
+    });
+    let user = fields.parsed("user", text::name).map(|at| at.value);
+    let dynamic = fields.boolean("dynamic").unwrap_or(false);
+    Some(ScriptCheck {
+        path: fields.required("path", absolute)?.value,
+        arguments: arguments
+            .unwrap_or_default()
+            .into_iter()
+            .map(|at| at.value)
+            .collect(),
+        user: user.unwrap_or_else(|| "nobody".to_owned()),
+        dynamic,
+    })
+}
+
+pub(super) fn read_file(fields: &Fields<'_, '_>) -> Option<FileCheck> {
+    Some(FileCheck {
+        path: fields.required("path", absolute)?.value,
+    })
+}
+
+pub(super) fn read_through(fields: &Fields<'_, '_>) -> ThroughCheck {
+    ThroughCheck {
+        service: fields.parsed("service", text::socket_address).map(|at| at.value),
+    }
+}
+
+pub(super) fn read_tls(fields: &Fields<'_, '_>) -> TlsCheck {
+    let ca = fields.parsed("ca", absolute).map(|at| at.value);
+    if ca.is_some() && fields.boolean("verify") == Some(false) {
+        fields.context.error(
+            fields.span_of("ca"),
+            "`ca` has no meaning with `verify = false`",
+            "leave one of the two out",
+        );
+    }
+    TlsCheck {
+        verify: fields.boolean("verify").unwrap_or(ca.is_some()),
+        ca,
+        name: fields.parsed("name", server_name).map(|at| at.value),
+    }
+}
+
+/// RFC 6066 section 3: a DNS name, no address.
+fn server_name(text: &str) -> Result<String, Problem> {
+    if is_dns_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(
+        format!("\"{}\" is not a host name for TLS", text.escape_debug()),
+        "write a name such as \"www.example.com\", without port; leave it out for an address",
+    ))
+}
+
+/// Whether TLS can be told this name.
+pub(super) fn is_dns_name(text: &str) -> bool {
+    let good = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    bytes::line(text).is_ok()
+        && text.split('.').all(good)
+        && !text
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+}
