@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use toml::de::DeTable;
 
+use crate::bfd::{self, Bfd};
 use crate::control::{self, Control};
 use crate::dataplane::{self, Dataplane};
 use crate::ipvs::{self, Ipvs};
@@ -45,6 +46,9 @@ pub struct Config {
     /// `[[vrrp]]`
     #[serde(rename = "vrrp", skip_serializing_if = "Vec::is_empty")]
     pub vrrps: Vec<Vrrp>,
+    /// `[[bfd]]`
+    #[serde(rename = "bfd", skip_serializing_if = "Vec::is_empty")]
+    pub bfds: Vec<Bfd>,
     /// `[[service]]`
     #[serde(rename = "service")]
     pub services: Vec<Service>,
@@ -130,6 +134,12 @@ pub(crate) static ROOT: Section = Section {
             kind: "an array of tables",
             default: None,
             meaning: "addresses shared with other directors",
+        },
+        Key {
+            name: "bfd",
+            kind: "an array of tables",
+            default: None,
+            meaning: "sessions that watch neighbours",
         },
         Key {
             name: "service",
@@ -257,6 +267,7 @@ fn read<'s>(context: &Context<'s>, document: &DeTable<'s>) -> Config {
     let routes = read_all(&root, "route", &route::SECTION, route::read);
     let neighbors = read_all(&root, "neighbor", &route::NEIGHBOR_SECTION, route::read_neighbor);
     let vrrps = read_all(&root, "vrrp", &vrrp::SECTION, vrrp::read);
+    let bfds = read_all(&root, "bfd", &bfd::SECTION, bfd::read);
     let services = read_all(&root, "service", &service::SECTION, |fields| {
         service::read(fields, ipvs, timeouts)
     });
@@ -273,6 +284,7 @@ fn read<'s>(context: &Context<'s>, document: &DeTable<'s>) -> Config {
         .map(|service: &Service| service.name.clone())
         .collect();
     vrrp::check_all(&vrrps, &ports, &names);
+    bfd::check_all(&bfds, &vrrps);
     Config {
         dataplane,
         control,
@@ -283,6 +295,7 @@ fn read<'s>(context: &Context<'s>, document: &DeTable<'s>) -> Config {
         neighbors,
         sriov: values(sriov),
         vrrps: values(vrrps),
+        bfds: values(bfds),
         services,
     }
 }

@@ -37,6 +37,7 @@ fn rows() -> Vec<(String, String, Option<String>)> {
 const PORT: &str = "[[port]]\nname = 'lan'\ndevice = 'null'\naddresses = ['192.0.2.2/24']\n";
 const VRRP: &str =
     "[[vrrp]]\nname = 'VI_1'\ninterface = 'eth0'\nvirtual_router_id = 51\naddresses = ['192.0.2.100/24']\n";
+const BFD: &str = "[[bfd]]\nname = 'peer'\npeer = '192.0.2.2'\n";
 const SERVICE: &str = "[[service]]\nname = 'web'\naddress = '192.0.2.100:80'\n";
 const BACKEND: &str = "[[service.backend]]\naddress = '192.0.2.11:80'\n";
 
@@ -81,6 +82,7 @@ fn file_with(header: &str, line: &str) -> Option<String> {
         "[[sriov]]" => format!("[[sriov]]\npf = 'eth0'\nvfs = 4\n{line}\n"),
         "[[sriov.vf]]" => format!("[[sriov]]\npf = 'eth0'\nvfs = 4\n[[sriov.vf]]\nindex = 1\n{line}\n"),
         "[[vrrp]]" => format!("{VRRP}{line}\n"),
+        "[[bfd]]" => format!("{BFD}{line}\n"),
         "[[vrrp.track]]" => format!("{VRRP}[[vrrp.track]]\ninterface = 'eth1'\n{line}\n"),
         _ => return None,
     })

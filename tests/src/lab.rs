@@ -130,6 +130,12 @@ impl Lab {
         self.bridge.ip(&format!("link set {} {state}", node.short_name()))
     }
 
+    /// Moves the cable of a node to another bridge; the node's carrier stays.
+    pub fn replug(&self, node: &Node, bridge: &str) -> Result<(), LabError> {
+        self.bridge
+            .ip(&format!("link set {} master {bridge}", node.short_name()))
+    }
+
     /// Leaves namespaces, processes and directory in place when this value goes.
     pub fn keep(&mut self) {
         self.keep = true;

@@ -53,6 +53,16 @@ impl MacAddr {
         self.0[0] & 0x02 != 0
     }
 
+    /// The address virtual router `vrid` has for a family (RFC 9568 §7.3).
+    pub const fn virtual_router(vrid: u8, ipv6: bool) -> Self {
+        Self([0x00, 0x00, 0x5e, 0x00, 0x01 + ipv6 as u8, vrid])
+    }
+
+    /// Whether it is a virtual router's: several routers share it, one at a time.
+    pub fn is_virtual_router(self) -> bool {
+        matches!(self.0, [0x00, 0x00, 0x5e, 0x00, 0x01 | 0x02, _])
+    }
+
     /// The group address an IPv4 multicast address maps to (RFC 1112 §6.4).
     pub const fn from_ipv4_multicast(group: Ipv4Addr) -> Self {
         let [_, b, c, d] = group.octets();

@@ -23,6 +23,7 @@ impl Daemon {
             self.offer_candidate();
         } else if self.dirty {
             self.dirty = false;
+            self.publisher.announce(self.vrrp.take_announcements());
             let desired = self.desired();
             for problem in desired
                 .problems
@@ -49,7 +50,7 @@ impl Daemon {
             health: &|target| self.checks.book().health(target),
             overrides,
             drains,
-            owns: &|address| self.vrrp.holds(config, address),
+            owns: &|address| self.vrrp.holding(config, address),
         })
     }
 
@@ -174,6 +175,10 @@ impl Daemon {
             }
             Event::AddressConflict { address, mac, .. } => {
                 self.vrrp.address_claimed(address, weir_wire::MacAddr(mac));
+                if let Some(vip) = self.publisher.vip(address).filter(|vip| vip.shared) {
+                    self.publisher.assert(vip);
+                    self.dirty = true;
+                }
                 let mac = weir_rings::hello::mac_text::format(mac);
                 tracing::error!(%address, %mac, "somebody else claims an address of ours; find that host");
             }

@@ -89,7 +89,7 @@ impl Daemon {
             health: &|target| book.health(target),
             overrides: &self.overrides,
             drains: &self.drains,
-            owns: &|address| self.vrrp.holds(&self.in_force.config, address),
+            owns: &|address| self.vrrp.holding(&self.in_force.config, address),
         };
         let services = self.in_force.config.services.iter();
         services

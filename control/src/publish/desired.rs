@@ -30,8 +30,45 @@ pub struct Inputs<'a> {
     pub overrides: &'a Overrides,
     /// Backends taken out of the configuration that keep their flows a while.
     pub drains: &'a Drains,
-    /// Whether this box holds an address.
-    pub owns: &'a dyn Fn(IpAddr) -> bool,
+    /// How this box stands to an address.
+    pub owns: &'a dyn Fn(IpAddr) -> Holding,
+}
+
+/// How this box stands to an address of services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// It holds it.
+    pub owned: bool,
+    /// Other directors may hold it instead.
+    pub shared: bool,
+    /// It is not known yet who is to hold it: the dataplane goes on as it does.
+    pub keep: bool,
+    /// It answers echo requests.
+    pub echo: bool,
+    /// The MAC address it is at; `None` for the port's.
+    pub mac: Option<ring::Mac>,
+}
+
+impl Holding {
+    /// Nobody else may have it.
+    pub const ALONE: Self = Self {
+        owned: true,
+        shared: false,
+        keep: false,
+        echo: true,
+        mac: None,
+    };
+
+    fn vip(self, address: IpAddr) -> ring::Vip {
+        ring::Vip {
+            owned: self.owned,
+            shared: self.shared,
+            keep: self.keep,
+            echo: self.echo,
+            mac: self.mac,
+            ..ring::Vip::owned(address)
+        }
+    }
 }
 
 /// What the dataplane should hold, and what of the configuration it cannot be told.
@@ -55,6 +92,7 @@ pub fn desired(inputs: &Inputs<'_>) -> Desired {
     for service in &inputs.config.services {
         builder.service(service);
     }
+    builder.shared_addresses();
     for route in &inputs.config.routes {
         builder.route(route);
     }
@@ -101,11 +139,9 @@ impl Builder<'_> {
             return;
         };
         for address in &service.addresses {
-            let owned = (self.inputs.owns)(address.ip());
             let vip = ring::Vip {
-                owned,
                 vlan: convert::vlan(service.vlan),
-                ..ring::Vip::owned(address.ip())
+                ..(self.inputs.owns)(address.ip()).vip(address.ip())
             };
             self.desired.table.vips.insert(address.ip(), vip);
             let record = self.service_record(service, *address);
@@ -123,6 +159,17 @@ impl Builder<'_> {
             }
         }
         self.drains(service, key);
+    }
+
+    /// Shared addresses that no service is reached at: gateways of the servers.
+    fn shared_addresses(&mut self) {
+        let vrrps = self.inputs.config.vrrps.iter().filter(|vrrp| vrrp.port.is_some());
+        for net in vrrps.flat_map(|vrrp| vrrp.addresses.iter().chain(&vrrp.excluded_addresses)) {
+            let address = net.addr();
+            let vips = &mut self.desired.table.vips;
+            vips.entry(address)
+                .or_insert_with(|| (self.inputs.owns)(address).vip(address));
+        }
     }
 
     fn service_record(&self, service: &weir_configs::Service, address: SocketAddr) -> ring::Service {

@@ -11,7 +11,7 @@ mod publisher;
 mod standing;
 mod table;
 
-pub use desired::{Desired, Inputs, desired};
+pub use desired::{Desired, Holding, Inputs, desired};
 pub(crate) use desired::{backend_key, service_key, service_keys};
 pub use publisher::{Publisher, Refusal, Sending, Verdict};
 pub use standing::{Drain, Drains, Override, Overrides, Standing, WhyOut, standing};

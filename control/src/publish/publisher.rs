@@ -5,7 +5,11 @@
 //! only refuse it again.
 
 use super::Table;
-use weir_rings::message::{Command, RefuseReason};
+use std::net::IpAddr;
+use weir_rings::message::{Command, RefuseReason, Vip};
+
+/// Most announcements that wait for a transaction; those past it are only a repetition less.
+const EXTRA_MAX: usize = 4096;
 
 /// A transaction to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +62,55 @@ pub struct Publisher {
     under_way: Option<UnderWay>,
     refused: Option<Table>,
     refusal: Option<Refusal>,
+    /// Commands that change nothing in the table and go with the next transaction: announcements.
+    extra: Vec<Command>,
 }
 
 impl Publisher {
+    /// Has addresses announced that are held, with the next transaction.
+    pub fn announce(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        let room = EXTRA_MAX.saturating_sub(self.extra.len());
+        self.extra
+            .extend(addresses.into_iter().take(room).map(Command::Announce));
+    }
+
+    /// Says anew, with the next transaction, that `vip` is as it is: a dataplane that has heard somebody else claim it
+    /// takes that for a sign of life.
+    pub fn assert(&mut self, vip: Vip) {
+        if self.extra.len() < EXTRA_MAX {
+            self.extra.push(Command::UpsertVip(vip));
+        }
+    }
+
+    /// The record of an address in the table in force.
+    pub fn vip(&self, address: IpAddr) -> Option<Vip> {
+        self.in_force.as_ref()?.vips.get(&address).copied()
+    }
+
+    /// What goes with the plan: only what is still true of the table, and no announcement twice.
+    fn take_extra(&mut self, desired: &Table, plan: &[Command]) -> Vec<Command> {
+        let mut planned: Vec<IpAddr> = plan
+            .iter()
+            .filter_map(|command| match command {
+                Command::Announce(address) => Some(*address),
+                _ => None,
+            })
+            .collect();
+        let mut extra = std::mem::take(&mut self.extra);
+        extra.retain(|command| match command {
+            Command::Announce(address) => {
+                if let Some(at) = planned.iter().position(|planned| planned == address) {
+                    planned.swap_remove(at);
+                    return false;
+                }
+                desired.vips.get(address).is_some_and(|vip| vip.owned)
+            }
+            Command::UpsertVip(vip) => desired.vips.get(&vip.address) == Some(vip),
+            _ => false,
+        });
+        extra
+    }
+
     /// A session begins with a dataplane whose last generation is `generation`.
     pub fn connected(&mut self, generation: u64) {
         *self = Self {
@@ -90,11 +140,13 @@ impl Publisher {
             Some(table) => table.plan(desired),
             None => Table::default().plan(desired),
         };
-        if !full && commands.is_empty() {
+        let extra = self.take_extra(desired, &commands);
+        if !full && commands.is_empty() && extra.is_empty() {
             self.refused = None;
             self.refusal = None;
             return None;
         }
+        let commands = [commands, extra].concat();
         self.generation += 1;
         self.under_way = Some(UnderWay {
             generation: self.generation,

@@ -149,7 +149,7 @@ fn table(config: &Config, salt: u64, overrides: &Overrides) -> Table {
         health: &|target| verdict(target, salt),
         overrides,
         drains: &Drains::new(),
-        owns: &|_| true,
+        owns: &|_| Holding::ALONE,
     });
     assert_eq!(desired.problems, Vec::<String>::new());
     desired.table
@@ -323,7 +323,7 @@ fn health_weight_and_drain_decide_what_a_backend_gets() {
             },
             overrides: &Overrides::from([(name(11), set)]),
             drains: &Drains::new(),
-            owns: &|_| true,
+            owns: &|_| Holding::ALONE,
         });
         assert_eq!(
             held(&desired.table, 11),
@@ -359,7 +359,7 @@ fn removed_backends_drain_and_come_back_as_configured() {
         health: &|_| Health::Up,
         overrides: &Overrides::new(),
         drains: &drains,
-        owns: &|_| true,
+        owns: &|_| Holding::ALONE,
     };
     let table = desired(&inputs).table;
     assert_eq!(held(&table, 13), Some((0, true)));
@@ -379,7 +379,10 @@ fn addresses_of_another_box_are_prepared_but_not_claimed() {
         health: &|_| Health::Up,
         overrides: &Overrides::new(),
         drains: &Drains::new(),
-        owns: &|_| false,
+        owns: &|_| Holding {
+            owned: false,
+            ..Holding::ALONE
+        },
     };
     let table = desired(&inputs).table;
     assert!(table.vips.values().all(|vip| !vip.owned));
@@ -396,7 +399,7 @@ fn ports_are_named_by_the_dataplanes_order_and_missing_ones_are_told() {
             health: &|_| Health::Up,
             overrides: &Overrides::new(),
             drains: &Drains::new(),
-            owns: &|_| true,
+            owns: &|_| Holding::ALONE,
         })
     };
     let told = compute(&["wan".into(), "lan".into()]);

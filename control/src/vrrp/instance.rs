@@ -1,6 +1,8 @@
 //! One virtual router on this node: its machine, its sockets, its interface.
 
+use super::announce::Announcing;
 use super::kernel::{self, Interface};
+use super::link::Settling;
 use super::notify::Job;
 use super::runtime::{Surroundings, is_fault, keepalived_word};
 use super::socket::Endpoint;
@@ -33,6 +35,14 @@ pub(super) struct Instance {
     holding: bool,
     /// Why the last advertisement could not be sent: told once, not with each.
     unsent: Option<String>,
+    /// It has been active, or has heard who is, or was at fault: whether it holds its addresses is decided.
+    decided: bool,
+    /// Announcements under way.
+    announcing: Announcing,
+    /// Addresses for the dataplane to announce.
+    for_dataplane: Vec<IpAddr>,
+    /// Its own interface, and those it tracks, after their delays.
+    links: BTreeMap<String, Settling>,
 }
 
 fn unix_now() -> UnixTime {
@@ -84,6 +94,10 @@ impl Instance {
             on_kernel: Vec::new(),
             holding: false,
             unsent: None,
+            decided: false,
+            announcing: Announcing::default(),
+            for_dataplane: Vec::new(),
+            links: BTreeMap::new(),
         }
     }
 
@@ -116,7 +130,10 @@ impl Instance {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.machine.as_ref()?.poll_timeout().map(|(at, _)| at)
+        let machine = self.machine.as_ref().and_then(Machine::poll_timeout);
+        let links = self.links.values().filter_map(Settling::deadline);
+        let others = self.announcing.deadline().into_iter().chain(links);
+        machine.map(|(at, _)| at).into_iter().chain(others).min()
     }
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {
@@ -133,17 +150,41 @@ impl Instance {
         if let Some(machine) = &mut self.machine {
             machine.handle_timeout(now);
         }
+        self.settle_links(now);
+        self.announce_due(now);
     }
 
-    /// The addresses the dataplane is to hold for it now.
-    pub(super) fn held_by_dataplane(&self) -> Vec<IpAddr> {
-        if !self.holding || self.wanted.vrrp.port.is_none() {
-            return Vec::new();
+    /// Whether the dataplane is to hold its addresses; `None` while that is not decided.
+    pub(super) fn dataplane_holds(&self) -> Option<bool> {
+        self.wanted.vrrp.port.as_ref()?;
+        if self.holding {
+            return Some(true);
         }
-        self.all_addresses()
-            .into_iter()
-            .map(|(address, _)| address)
-            .collect()
+        self.decided.then_some(false)
+    }
+
+    /// A virtual router that has just started knows nothing: the dataplane may have held the addresses all along, and
+    /// goes on until another director is heard, or this one is at fault for a reason of its own.
+    fn decide(&mut self) {
+        let heard = self
+            .machine
+            .as_ref()
+            .is_some_and(|machine| machine.active().is_some());
+        let tracked = self.tracking.trackers().iter();
+        let fault = tracked
+            .filter(|tracker| tracker.weight == 0 && tracker.name != DATAPLANE)
+            .any(|tracker| tracker.up == Some(tracker.reverse));
+        self.decided |= self.holding || heard || fault;
+    }
+
+    pub(super) fn port_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.all_addresses().into_iter().map(|(address, _)| address)
+    }
+
+    /// Addresses for the dataplane to announce since the last call.
+    pub(super) fn take_announcements(&mut self) -> Vec<IpAddr> {
+        self.decide();
+        std::mem::take(&mut self.for_dataplane)
     }
 
     fn all_addresses(&self) -> Vec<(IpAddr, u8)> {
@@ -217,19 +258,43 @@ impl Instance {
             self.open(now, around);
         }
         let usable = up && self.endpoint.is_some();
-        self.track(now, &own_link(&self.wanted), usable);
+        self.link_seen(now, own_link(&self.wanted), usable);
         for track in self.wanted.vrrp.tracks.clone() {
             if let weir_configs::Tracked::Interface(name) = &track.what {
                 let up = Interface::look(name).is_some_and(|interface| interface.up);
-                self.track(now, &track.what.label(), up);
+                self.link_seen(now, track.what.label(), up);
             }
         }
+        self.settle_links(now);
         if self
             .machine
             .as_ref()
             .is_some_and(|machine| machine.state() == State::Initialize)
         {
             self.input(now, Input::Startup);
+        }
+    }
+
+    fn link_seen(&mut self, now: Instant, name: String, up: bool) {
+        let millis = |value: u32| Duration::from_millis(u64::from(value));
+        let vrrp = &self.wanted.vrrp;
+        let delay = millis(if up {
+            vrrp.link_up_delay_ms
+        } else {
+            vrrp.link_down_delay_ms
+        });
+        self.links.entry(name).or_default().seen(now, up, delay);
+    }
+
+    /// Tells the machine of links whose state has lasted.
+    fn settle_links(&mut self, now: Instant) {
+        let settled: Vec<(String, bool)> = self
+            .links
+            .iter_mut()
+            .filter_map(|(name, link)| Some((name.clone(), link.settled(now)?)))
+            .collect();
+        for (name, up) in settled {
+            self.track(now, &name, up);
         }
     }
 
@@ -302,7 +367,7 @@ impl Instance {
             Action::SendAdvert { priority } => self.send(priority),
             Action::Claim => self.hold(now, true, around),
             Action::Release => self.hold(now, false, around),
-            Action::Announce { rounds } => self.announce(rounds),
+            Action::Announce { rounds } => self.announce(now, rounds),
             Action::Became { state, why } => self.became(now, state, &why.to_string(), around),
             Action::Rival(Some(rival)) => around.event(now, self.name(), "rival", rival.to_string()),
             Action::Rival(None) => around.event(
@@ -368,17 +433,25 @@ impl Instance {
         self.on_kernel = wanted;
     }
 
-    /// The dataplane announces by itself what it newly holds; the kernel does not.
-    fn announce(&self, rounds: u8) {
-        let Some(link) = self.link.as_ref().filter(|_| self.wanted.vrrp.port.is_none()) else {
+    fn announce(&mut self, now: Instant, rounds: u8) {
+        let interval = Duration::from_millis(u64::from(self.wanted.vrrp.announce_interval_ms));
+        let addresses: Vec<IpAddr> = self.port_addresses().collect();
+        self.announcing.start(now, &addresses, rounds, interval);
+        self.announce_due(now);
+    }
+
+    /// Announces what is due: through the dataplane, or on the kernel interface.
+    fn announce_due(&mut self, now: Instant) {
+        let due = self.announcing.take_due(now);
+        if due.is_empty() || !self.holding {
             return;
-        };
-        let addresses: Vec<IpAddr> = self
-            .all_addresses()
-            .into_iter()
-            .map(|(address, _)| address)
-            .collect();
-        if let Err(error) = kernel::announce(&self.wanted.interface, link.mac, &addresses, rounds) {
+        }
+        if self.wanted.vrrp.port.is_some() {
+            self.for_dataplane.extend(due);
+            return;
+        }
+        let Some(link) = &self.link else { return };
+        if let Err(error) = kernel::announce(&self.wanted.interface, link.mac, &due) {
             tracing::warn!(vrrp = self.name(), %error, "addresses not announced");
         }
     }

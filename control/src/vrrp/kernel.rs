@@ -198,8 +198,8 @@ pub(super) fn source_address(interface: &str, v6: bool, shared: impl Fn(IpAddr) 
     found.find(|address| !shared(*address))
 }
 
-/// Tells everybody on the link where these addresses are now, each `rounds` times.
-pub(super) fn announce(interface: &str, mac: MacAddr, addresses: &[IpAddr], rounds: u8) -> io::Result<()> {
+/// Tells everybody on the link where these addresses are now, each as often as it is named.
+pub(super) fn announce(interface: &str, mac: MacAddr, addresses: &[IpAddr]) -> io::Result<()> {
     let all = pnet_datalink::interfaces();
     let found = all
         .iter()
@@ -209,11 +209,9 @@ pub(super) fn announce(interface: &str, mac: MacAddr, addresses: &[IpAddr], roun
     else {
         return Err(io::ErrorKind::Unsupported.into());
     };
-    for _ in 0..rounds {
-        for address in addresses {
-            let frame = frame::announce(*address, mac, false);
-            sender.send_to(frame.bytes(), None).unwrap_or(Ok(()))?;
-        }
+    for address in addresses {
+        let frame = frame::announce(*address, mac, false);
+        sender.send_to(frame.bytes(), None).unwrap_or(Ok(()))?;
     }
     Ok(())
 }

@@ -2,15 +2,18 @@
 //!
 //! The machines run on a thread of their own ([`runtime`]) that does nothing else, so that neither a health check nor a
 //! request can hold up an advertisement. It reads every datagram there is before it lets timers fire, as the machines
-//! ask. What it decides reaches the daemon as one set of addresses ([`Vrrp::holds`]); the way from there to the
+//! ask. What it decides reaches the daemon as sets of addresses ([`Vrrp::holding`]); the way from there to the
 //! dataplane is `publish`, as for everything else. Addresses of a virtual router on a kernel interface are put there
 //! by this thread itself.
 //!
 //! Programs that are run ([`notify`], [`track`]) are the business of the daemon's runtime, not of that thread.
 
+mod announce;
 mod instance;
 mod kernel;
+mod link;
 mod notify;
+mod ping;
 pub mod program;
 mod resolve;
 mod runtime;
@@ -19,6 +22,7 @@ pub mod status;
 mod track;
 
 use crate::clock::Clock;
+use crate::publish::Holding;
 use runtime::{Command, Runtime};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -39,6 +43,23 @@ pub(crate) struct Shared {
     status: Vec<status::Status>,
     events: VecDeque<status::Event>,
     next_id: u64,
+    /// Addresses the dataplane is to announce, once for each time they are named.
+    announcements: Vec<IpAddr>,
+}
+
+/// Announcements that may wait for the daemon; the address is announced again later.
+const ANNOUNCEMENTS_MAX: usize = 8192;
+
+/// Who holds the shared addresses of ports, as far as this is decided.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Holdings {
+    /// Addresses of virtual routers that are active.
+    pub(crate) active: BTreeSet<IpAddr>,
+    /// Addresses of those that are known not to be. What is in neither set stays with whoever has it: this process
+    /// has just started, and the dataplane may hold an address since before.
+    pub(crate) released: BTreeSet<IpAddr>,
+    /// Counts announcements that were ordered, so that the daemon wakes up for them.
+    pub(crate) announced: u64,
 }
 
 impl Shared {
@@ -71,7 +92,7 @@ pub struct Vrrp {
     commands: std::sync::mpsc::Sender<Command>,
     wake: Arc<OwnedFd>,
     shared: Arc<Mutex<Shared>>,
-    held: watch::Receiver<BTreeSet<IpAddr>>,
+    held: watch::Receiver<Holdings>,
     trackers: track::Trackers,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -87,7 +108,7 @@ impl Vrrp {
             rustix::event::EventfdFlags::NONBLOCK | rustix::event::EventfdFlags::CLOEXEC,
         )?);
         let (commands, taken) = std::sync::mpsc::channel();
-        let (held_sender, held) = watch::channel(BTreeSet::new());
+        let (held_sender, held) = watch::channel(Holdings::default());
         let (jobs, jobs_taken) = mpsc::channel(JOBS_MAX);
         let shared = Arc::new(Mutex::new(Shared::default()));
         tokio::spawn(notify::run(jobs_taken));
@@ -129,16 +150,30 @@ impl Vrrp {
         self.command(Command::Configure(wanted));
     }
 
-    /// Whether the dataplane is to hold `address`: a shared one while we are active, any other one always.
-    pub fn holds(&self, config: &Config, address: IpAddr) -> bool {
-        let shared = config
-            .vrrps
-            .iter()
-            .any(|vrrp| vrrp.port.is_some() && vrrp.holds(address));
-        !shared || self.held.borrow().contains(&address)
+    /// How the dataplane is to hold `address`: a shared one while we are active, any other one always.
+    pub fn holding(&self, config: &Config, address: IpAddr) -> Holding {
+        let mut vrrps = config.vrrps.iter();
+        let Some(vrrp) = vrrps.find(|vrrp| vrrp.port.is_some() && vrrp.holds(address)) else {
+            return Holding::ALONE;
+        };
+        let held = self.held.borrow();
+        let owned = held.active.contains(&address);
+        let mac = MacAddr::virtual_router(vrrp.virtual_router_id, address.is_ipv6());
+        Holding {
+            owned,
+            shared: true,
+            keep: !owned && !held.released.contains(&address),
+            echo: vrrp.accept,
+            mac: vrrp.virtual_mac.then_some(mac.0),
+        }
     }
 
-    /// Waits until [`holds`](Self::holds) has other answers.
+    /// Addresses to announce since the last call, each as often as it is named.
+    pub fn take_announcements(&self) -> Vec<IpAddr> {
+        std::mem::take(&mut locked(&self.shared).announcements)
+    }
+
+    /// Waits until [`holding`](Self::holding) has other answers, or there is something to announce.
     pub async fn changed(&mut self) {
         if self.held.changed().await.is_err() {
             // The thread has ended: nothing will change any more.

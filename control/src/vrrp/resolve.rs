@@ -47,9 +47,9 @@ pub(super) fn resolve(vrrp: &Vrrp, interface: &str) -> Result<Config, String> {
         repeat: vrrp.announce_repeat,
         delay: millis(vrrp.announce_delay_ms),
         refresh: millis(vrrp.announce_refresh_ms),
-        refresh_repeat: 1,
-        lower_priority_repeat: vrrp.announce_repeat,
-        lower_priority_delay: millis(vrrp.announce_delay_ms),
+        refresh_repeat: vrrp.announce_refresh_repeat,
+        lower_priority_repeat: vrrp.announce_lower_repeat,
+        lower_priority_delay: millis(vrrp.announce_lower_delay_ms),
     };
     config.rules = match vrrp.rules {
         VrrpRules::Weir => Rules::WEIR,
@@ -66,19 +66,26 @@ pub(super) fn resolve(vrrp: &Vrrp, interface: &str) -> Result<Config, String> {
 }
 
 fn auth(vrrp: &Vrrp, interval: Duration) -> Result<Auth, String> {
-    let secret = || -> Result<String, String> {
+    let secret_text = || -> Result<String, String> {
         let path = vrrp.auth_file.as_deref().ok_or("no `auth_file`")?;
         read_secret(path).map_err(|error| format!("cannot use {}: {error}", path.display()))
+    };
+    let secret = || {
+        Ok::<_, String>(
+            secret_text()?
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+        )
     };
     Ok(match vrrp.auth {
         VrrpAuth::None => Auth::None,
         VrrpAuth::Password => Auth::Password(Password::new(&secret()?)),
         VrrpAuth::Header => Auth::Header(Password::new(&secret()?)),
         VrrpAuth::Hmac => Auth::Hmac(Hmac {
-            keys: vec![Key {
-                id: vrrp.auth_key_id,
-                secret: hexadecimal(&secret()?).ok_or("the key is not 64 to 128 hexadecimal digits")?,
-            }],
+            keys: keys(&secret_text()?, vrrp.auth_key_id)?,
             active_key: vrrp.auth_key_id,
             mode: Mode::Enforce,
             anti_replay: AntiReplay::Time {
@@ -88,7 +95,27 @@ fn auth(vrrp: &Vrrp, interval: Duration) -> Result<Auth, String> {
     })
 }
 
-/// The first line of a file that nobody else may read.
+/// Keys for HMAC: lines of a number and hexadecimal digits, or of the digits alone for key `active`. All are believed,
+/// so that keys can be changed one director after the other: the new one into every file, then it signs, then the old
+/// one out.
+fn keys(text: &str, active: u8) -> Result<Vec<Key>, String> {
+    let lines = text.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let (id, digits) = match line.split_once(char::is_whitespace) {
+                Some((id, digits)) => (id.parse().ok().filter(|id| *id != 0), digits.trim()),
+                None => (Some(active), line),
+            };
+            Ok(Key {
+                id: id.ok_or("a key has no number from 1 to 255 before it")?,
+                secret: hexadecimal(digits).ok_or("a key is not 64 to 128 hexadecimal digits")?,
+            })
+        })
+        .collect()
+}
+
+/// A file that nobody else may read.
 fn read_secret(path: &Path) -> io::Result<String> {
     let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
     let file = fs::OpenOptions::new()
@@ -101,7 +128,7 @@ fn read_secret(path: &Path) -> io::Result<String> {
     }
     let mut text = String::new();
     file.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+    Ok(text)
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {

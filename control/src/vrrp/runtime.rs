@@ -5,10 +5,9 @@ use super::instance::Instance;
 use super::kernel::Netlink;
 use super::notify::Job;
 use super::status::{Event, Status};
-use super::{Shared, Wanted, locked};
+use super::{ANNOUNCEMENTS_MAX, Holdings, Shared, Wanted, locked};
 use crate::clock::Clock;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -81,7 +80,7 @@ pub(super) struct Runtime {
     around: Surroundings,
     commands: Receiver<Command>,
     wake: Arc<OwnedFd>,
-    held: watch::Sender<BTreeSet<IpAddr>>,
+    held: watch::Sender<Holdings>,
     news: Option<Netlink>,
     instances: Vec<Instance>,
     groups: Vec<Together>,
@@ -95,7 +94,7 @@ impl Runtime {
         clock: Clock,
         commands: Receiver<Command>,
         wake: Arc<OwnedFd>,
-        held: watch::Sender<BTreeSet<IpAddr>>,
+        held: watch::Sender<Holdings>,
         jobs: mpsc::Sender<Job>,
         shared: Arc<Mutex<Shared>>,
     ) -> Self {
@@ -148,6 +147,7 @@ impl Runtime {
                 self.instances[index].fire(now);
                 self.act(now, index);
             }
+            self.publish_held();
             self.show(now);
         }
     }
@@ -356,27 +356,37 @@ impl Runtime {
                 Action::Ready(ready) => Some(GroupEvent::Ready(*ready)),
                 _ => None,
             };
-            let claim = matches!(action, Action::Claim | Action::Release);
             self.instances[index].perform(now, action, &self.around);
-            if claim {
-                self.publish_held();
-            }
             if let Some(event) = event {
                 self.tell_group(now, index, event);
             }
         }
     }
 
-    /// Tells the daemon which addresses the dataplane is to hold.
-    fn publish_held(&self) {
-        let held: BTreeSet<IpAddr> = self
+    /// Tells the daemon which addresses the dataplane is to hold and to announce.
+    fn publish_held(&mut self) {
+        let mut holdings = Holdings::default();
+        for instance in &self.instances {
+            match instance.dataplane_holds() {
+                Some(true) => holdings.active.extend(instance.port_addresses()),
+                Some(false) => holdings.released.extend(instance.port_addresses()),
+                None => {}
+            }
+        }
+        let announce: Vec<IpAddr> = self
             .instances
-            .iter()
-            .flat_map(Instance::held_by_dataplane)
+            .iter_mut()
+            .flat_map(Instance::take_announcements)
             .collect();
+        holdings.announced = self.held.borrow().announced + announce.len() as u64;
+        if !announce.is_empty() {
+            let mut shared = locked(&self.around.shared);
+            let room = ANNOUNCEMENTS_MAX.saturating_sub(shared.announcements.len());
+            shared.announcements.extend(announce.into_iter().take(room));
+        }
         self.held.send_if_modified(|before| {
-            let news = *before != held;
-            *before = held;
+            let news = *before != holdings;
+            *before = holdings;
             news
         });
     }

@@ -2,7 +2,7 @@
 //! ports and services by the daemon.
 
 use super::runtime::{Command, wake};
-use super::{Wanted, program};
+use super::{Wanted, ping, program};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,8 +68,8 @@ impl Drop for Trackers {
 
 const fn is_looked_at_here(what: &Tracked) -> bool {
     match what {
-        Tracked::Script(_) | Tracked::Process(_) | Tracked::File(_) => true,
-        Tracked::Interface(_) | Tracked::Port(_) | Tracked::Service(_) => false,
+        Tracked::Script(_) | Tracked::Process(_) | Tracked::File(_) | Tracked::Gateway(_) => true,
+        Tracked::Interface(_) | Tracked::Port(_) | Tracked::Service(_) | Tracked::Bfd(_) => false,
     }
 }
 
@@ -113,7 +113,17 @@ impl Looker {
             }
             Tracked::Process(name) => process_runs(name),
             Tracked::File(path) => file_is_well(path),
-            Tracked::Interface(_) | Tracked::Port(_) | Tracked::Service(_) => true,
+            Tracked::Gateway(address) => {
+                let limit = Duration::from_millis(u64::from(self.track.timeout_ms));
+                match ping::answers(*address, limit).await {
+                    Ok(answered) => answered,
+                    Err(error) => {
+                        tracing::warn!(gateway = %address, %error, "tracking a gateway");
+                        false
+                    }
+                }
+            }
+            Tracked::Interface(_) | Tracked::Port(_) | Tracked::Service(_) | Tracked::Bfd(_) => true,
         }
     }
 }

@@ -25,7 +25,10 @@ pub(crate) fn handle<P: Packet>(packet: &mut P, meta: &Meta, context: &Context<'
         return Err(DropReason::BadArp.into());
     }
     let claims_ours = context.tables.address(sender).is_some_and(|address| {
-        address.is_held(context.port) && repr.sender_hardware_addr.0 != mac_of(address, context)
+        // Directors that share a virtual MAC announce with it all the same.
+        let like_ours = repr.sender_hardware_addr.0 == mac_of(address, context)
+            && !(repr.is_gratuitous() && repr.sender_hardware_addr.is_virtual_router());
+        address.is_held(context.port) && !like_ours
     });
     if claims_ours {
         return Err(Stop::Punt(PuntReason::AddressConflict));

@@ -52,7 +52,10 @@ fn advertised(target: Ipv6Addr, lladdr: Option<MacAddr>, context: &Context<'_>) 
         .tables
         .address(IpAddr::V6(target))
         .filter(|address| address.is_held(context.port));
-    let conflict = ours.is_some_and(|address| lladdr.is_some_and(|mac| mac.0 != mac_of(address, context)));
+    // Directors that share a virtual MAC advertise it all the same.
+    let conflict = ours.is_some_and(|address| {
+        lladdr.is_some_and(|mac| mac.0 != mac_of(address, context) || mac.is_virtual_router())
+    });
     Stop::Punt(if conflict {
         PuntReason::AddressConflict
     } else {

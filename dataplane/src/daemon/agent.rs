@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use tracing::{info, warn};
 use weir_rings::link::{DataplaneEnd, Input};
-use weir_rings::message::{self, Event, PortId};
+use weir_rings::message::{self, Command, Event, PortId};
 use weir_rings::query::{Request, RouteRow};
 use weir_rings::snapshot::Publisher;
 use weir_rings::transaction::Transaction;
@@ -187,6 +187,46 @@ impl Agent {
                 .map(move |(address, _)| (PortId(id), *address, port.mac))
         });
         held.chain(own).collect()
+    }
+
+    /// Whether other directors share `address`, which is held here now.
+    pub fn shares(&self, address: IpAddr) -> bool {
+        self.shared(address).is_some()
+    }
+
+    fn shared(&self, address: IpAddr) -> Option<message::Vip> {
+        let mut vips = self.snapshot().vips();
+        vips.find(|vip| vip.address == address && vip.owned && vip.shared)
+            .copied()
+    }
+
+    /// Ceases to hold a shared address; the tables' generation stays control's. Whether it was held.
+    pub fn let_go(&mut self, address: IpAddr) -> bool {
+        let Some(vip) = self.shared(address) else {
+            return false;
+        };
+        let generation = self.snapshot().generation;
+        let free = Command::UpsertVip(message::Vip {
+            owned: false,
+            keep: false,
+            ..vip
+        });
+        self.builder.begin(false);
+        let passed = self.generation_passed();
+        let changed = self
+            .builder
+            .apply(&free)
+            .and_then(|()| self.builder.commit(generation, passed));
+        match changed {
+            Ok(published) => {
+                self.publisher.publish(published.snapshot);
+                true
+            }
+            Err(refusal) => {
+                warn!(%address, %refusal, "a shared address could not be let go");
+                false
+            }
+        }
     }
 
     fn announce(&mut self, address: IpAddr) {

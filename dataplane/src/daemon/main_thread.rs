@@ -2,6 +2,7 @@
 //!
 //! It never waits on a worker. It sleeps until control, a worker or a timer wants something.
 
+use core::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use tracing::{error, info, warn};
 use weir_dpdk::{Lcore, Link, Mempool};
 use weir_proto::time::Instant;
 use weir_rings::counters::CountersReader;
+use weir_rings::link::Input;
 use weir_rings::message::{Event, NeighborKey, NeighborState, PortId, Text, VlanId};
 
 use super::agent::{Agent, Announcement, Question};
+use super::claims::Claims;
 use super::clock::Clock;
 use super::facts::{Devices, PortFacts, WorkerHandle};
 use super::mesh::{MainEnds, Outbox, ToMain, ToWorker};
@@ -44,6 +47,7 @@ pub struct MainThread {
     links: Vec<Option<Link>>,
     links_due: Instant,
     announced_generation: u64,
+    claims: Claims,
     queries: Queries,
     watch: Watch,
 }
@@ -79,6 +83,7 @@ impl MainThread {
             links_due: Instant::from_nanos(0),
             // No transaction has this number: own addresses are told at the first turn.
             announced_generation: u64::MAX,
+            claims: Claims::default(),
             queries: Queries::default(),
             watch: Watch::default(),
         }
@@ -91,6 +96,7 @@ impl MainThread {
             self.hear_control(now);
             self.hear_workers(now);
             self.care_for_neighbors(now);
+            self.give_up_on_control(now);
             if now >= self.links_due {
                 self.links_due = now + SLEEP_MAX;
                 self.look_at_workers();
@@ -120,6 +126,9 @@ impl MainThread {
     fn hear_control(&mut self, now: Instant) {
         self.agent.end.poll(Duration::from_nanos(now.as_nanos()));
         while let Some(input) = self.agent.end.next_input() {
+            if matches!(input, Input::Transaction(_)) {
+                self.claims.answered();
+            }
             if let Some(question) = self.agent.handle(input) {
                 self.ask(now, question);
             }
@@ -133,8 +142,7 @@ impl MainThread {
         let generation = self.agent.snapshot().generation;
         if generation != self.announced_generation {
             self.announced_generation = generation;
-            self.neighbors
-                .set_own(now, self.agent.held_addresses().into_iter());
+            self.set_own(now);
         }
         for Announcement {
             port,
@@ -144,7 +152,31 @@ impl MainThread {
         } in self.agent.take_announcements()
         {
             let effect = self.neighbors.announcement(port, vlan, address, mac);
-            self.carry_out(effect);
+            self.carry_out(now, effect);
+        }
+    }
+
+    fn set_own(&mut self, now: Instant) {
+        self.neighbors
+            .set_own(now, self.agent.held_addresses().into_iter());
+    }
+
+    /// Lets shared addresses go that another director has claimed while control gives no sign of life.
+    fn give_up_on_control(&mut self, now: Instant) {
+        let due = self.claims.take_due(now);
+        if due.is_empty() {
+            return;
+        }
+        self.agent.end.give_up();
+        for address in due {
+            self.let_go(now, address);
+        }
+    }
+
+    fn let_go(&mut self, now: Instant, address: IpAddr) {
+        if self.agent.let_go(address) {
+            warn!(%address, "another director holds it now, and control is not there to say otherwise: let go");
+            self.set_own(now);
         }
     }
 
@@ -195,11 +227,11 @@ impl MainThread {
         }
         self.neighbors.tick(now);
         while let Some(effect) = self.neighbors.poll() {
-            self.carry_out(effect);
+            self.carry_out(now, effect);
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    fn carry_out(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Send(port, frame) => self.send(port, &frame),
             Effect::Learned(hop, mac) => {
@@ -229,6 +261,11 @@ impl MainThread {
                     port: hop.port,
                     vlan: VlanId::new(hop.vlan),
                 });
+                if !self.agent.end.connected() {
+                    self.let_go(now, hop.address);
+                } else if self.agent.shares(hop.address) {
+                    self.claims.add(now, hop.address);
+                }
             }
         }
     }
@@ -298,9 +335,11 @@ impl MainThread {
         if self.agent.end.has_more() {
             return;
         }
-        let deadline = self
-            .neighbors
-            .deadline()
+        let deadlines = [self.neighbors.deadline(), self.claims.deadline()];
+        let deadline = deadlines
+            .into_iter()
+            .flatten()
+            .min()
             .map(|deadline| deadline.saturating_duration_since(now));
         let longest = deadline.unwrap_or(SLEEP_MAX).min(SLEEP_MAX);
         let timeout = Timespec {

@@ -5,7 +5,8 @@
 //! atomics and snapshots, and nothing else.
 
 pub mod agent;
-pub mod clock;
+pub mod claims;
+mod clock;
 pub mod eal;
 pub mod egress;
 pub mod ending;

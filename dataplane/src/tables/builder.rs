@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use weir_rings::counters::{CountersReader, Directory};
-use weir_rings::message::{BackendKey, Command, LocalAddressKey, RefuseReason};
+use weir_rings::message::{BackendKey, Command, LocalAddressKey, RefuseReason, Vip};
 use weir_wire::MacAddr;
 
 use super::hop::{HopKey, HopWish, Hops};
@@ -214,6 +214,23 @@ impl Builder {
                 reason: RefuseReason::OutsideTransaction,
                 detail: "a command outside Begin and Commit; send Begin first".to_owned(),
             });
+        };
+        let kept;
+        let command = match command {
+            Command::UpsertVip(vip) if vip.keep => {
+                let before = transaction
+                    .base
+                    .as_ref()
+                    .unwrap_or(&self.model)
+                    .vips
+                    .get(&vip.address);
+                kept = Command::UpsertVip(Vip {
+                    owned: before.is_some_and(|before| before.owned),
+                    ..*vip
+                });
+                &kept
+            }
+            command => command,
         };
         let touched = touched_service(command);
         let identity = |model: &Model| touched.and_then(|key| model.services.get(&key).map(Identity::of));

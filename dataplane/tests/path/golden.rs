@@ -400,6 +400,36 @@ fn arp_is_answered_for_what_we_hold() {
 }
 
 #[test]
+fn who_holds_an_address_stays_as_it_is_while_control_does_not_know() {
+    let mut world = dr_world();
+    let vip = |owned, keep| {
+        Command::UpsertVip(Vip {
+            owned,
+            shared: true,
+            keep,
+            ..Vip::owned(ip("192.0.2.100"))
+        })
+    };
+    let here = Verdict::Tx(LAN);
+    let elsewhere = Verdict::Drop(DropReason::VipNotOwned);
+    let rows = [
+        (vip(true, false), here),
+        (vip(false, true), here),
+        (vip(false, false), elsewhere),
+        (vip(false, true), elsewhere),
+        (vip(true, true), elsewhere),
+        (vip(true, false), here),
+    ];
+    for (number, (command, expected)) in (0u16..).zip(rows) {
+        world.commit(std::slice::from_ref(&command)).unwrap();
+        let client = format!("203.0.113.7:{}", 2000 + number);
+        let out = world.send(LAN, &Frame::tcp(&client, WEB, SYN).bytes());
+        assert_eq!(out.verdict, expected, "{number}: {command:?}");
+    }
+    world.assert_conserved();
+}
+
+#[test]
 fn echo_is_answered_for_what_we_hold() {
     let mut world = dr_world();
     for (src, dst, kind) in [

@@ -242,6 +242,11 @@ impl DataplaneEnd {
         Ok(())
     }
 
+    /// Ends the session with a control that gives no sign of life. It may connect again, and then says everything anew.
+    pub fn give_up(&mut self) {
+        self.disconnect(Disconnect::Unresponsive);
+    }
+
     fn acknowledge(&mut self, generation: u64, event: Event) {
         let Some(peer) = &mut self.peer else { return };
         if let Err(why) = peer.acknowledge(generation, event) {

@@ -68,6 +68,9 @@ pub enum Disconnect {
     /// The peer does not take what it asked for.
     #[error("the peer does not read its answers")]
     Stuck,
+    /// The peer does not react when it must.
+    #[error("the peer shows no sign of life")]
+    Unresponsive,
     /// The socket failed.
     #[error("socket: {0}")]
     Socket(String),

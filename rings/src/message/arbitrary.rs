@@ -190,6 +190,8 @@ pub(crate) fn command(rng: &mut SmallRng) -> Command {
             vlan: some(rng, vlan),
             owned: rng.random(),
             echo: rng.random(),
+            shared: rng.random(),
+            keep: rng.random(),
             mac: some(rng, mac),
         }),
         1 => Command::DeleteVip(address(rng)),

@@ -27,6 +27,10 @@ pub struct Vip {
     pub owned: bool,
     /// Answer ICMP echo.
     pub echo: bool,
+    /// Directors share it by VRRP: when another one claims it and control is not there to say otherwise, it is let go.
+    pub shared: bool,
+    /// Control does not know yet who is to hold it: whether it is held stays as it is, and `owned` says nothing.
+    pub keep: bool,
     /// Answer with this MAC (a VRRP virtual MAC); `None` for the port's.
     pub mac: Option<Mac>,
 }
@@ -40,6 +44,8 @@ impl Vip {
             vlan: None,
             owned: true,
             echo: true,
+            shared: false,
+            keep: false,
             mac: None,
         }
     }

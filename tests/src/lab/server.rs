@@ -135,9 +135,10 @@ impl WebServer {
             "daemon off;
 user root root;
 worker_processes 1;
+worker_rlimit_nofile 4096;
 pid {dir}/nginx.pid;
 error_log {dir}/error.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 2048; }}
 http {{
     access_log {dir}/access.log;
 {temporary}    default_type text/plain;

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod changes;
+mod directors;
 mod endings;
 mod idle;
 mod laboratory;

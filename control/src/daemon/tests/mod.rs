@@ -5,7 +5,7 @@ mod life;
 mod reload;
 
 use super::*;
-use crate::publish::{Inputs, Table, desired};
+use crate::publish::{Holding, Inputs, Table, desired};
 use fake::Fake;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -129,7 +129,7 @@ fn fresh(config: &Config) -> Table {
         health: &|_| Health::Up,
         overrides: &Overrides::new(),
         drains: &Drains::new(),
-        owns: &|_| true,
+        owns: &|_| Holding::ALONE,
     });
     desired.table
 }

@@ -113,3 +113,39 @@ fn retrying_sends_a_refused_table_again() {
         Some((43, true))
     );
 }
+
+#[test]
+fn announcements_go_with_the_next_transaction_or_make_one() {
+    let (held, other): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 9].into());
+    let mut publisher = connected();
+    publisher.announce([held, held, held, other]);
+    let first = publisher.next(&table(&[1])).unwrap();
+    let announced = |sending: &Sending| {
+        let announced = |command: &&Command| **command == Command::Announce(held);
+        (
+            sending.commands.iter().filter(announced).count(),
+            sending.commands.contains(&Command::Announce(other)),
+        )
+    };
+    assert_eq!(
+        announced(&first),
+        (3, false),
+        "one of them by the plan, nothing that is not held"
+    );
+    publisher.published(42);
+    assert_eq!(publisher.next(&table(&[1])), None);
+    publisher.announce([held]);
+    assert_eq!(
+        publisher.next(&table(&[1])).unwrap().commands,
+        [Command::Announce(held)]
+    );
+    publisher.published(43);
+    publisher.assert(Vip::owned(held));
+    publisher.assert(Vip::owned(other));
+    let alive = publisher.next(&table(&[1])).unwrap();
+    assert_eq!(
+        alive.commands,
+        [Command::UpsertVip(Vip::owned(held))],
+        "only what still is so"
+    );
+}

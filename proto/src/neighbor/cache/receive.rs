@@ -124,7 +124,8 @@ impl Cache {
         let Some(&ours) = self.own.get(&key) else {
             return false;
         };
-        if ours != mac {
+        // Directors that share a virtual MAC all claim with it; what we sent ourselves does not come back to us.
+        if ours != mac || mac.is_virtual_router() {
             self.stats.conflicts += 1;
             if self.conflicts.len() < CONFLICTS_MAX && !self.conflicts.contains(&(key, mac)) {
                 self.conflicts.push_back((key, mac));

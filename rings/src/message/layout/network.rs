@@ -26,7 +26,7 @@ impl VipBody {
             address: Ip::encode(vip.address),
             port: encode_port(vip.port),
             vlan: encode_vlan(vip.vlan),
-            flags: encode_bits([vip.owned, vip.echo]),
+            flags: encode_bits([vip.owned, vip.echo, vip.shared, vip.keep]),
             mac: encode_mac(vip.mac),
         }
     }
@@ -36,13 +36,15 @@ impl Body for VipBody {
     type Value = Vip;
 
     fn decode(&self) -> Result<Vip, RecordError> {
-        let [owned, echo] = decode_bits(self.flags)?;
+        let [owned, echo, shared, keep] = decode_bits(self.flags)?;
         Ok(Vip {
             address: self.address.decode()?,
             port: decode_port(self.port),
             vlan: decode_vlan(self.vlan)?,
             owned,
             echo,
+            shared,
+            keep,
             mac: decode_mac(self.mac)?,
         })
     }

@@ -1,0 +1,208 @@
+//! `[[bfd]]`: sessions that watch a neighbour by many small packets a second (RFC 5880), for VRRP and for checks.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::reader::{At, Fields, Key, Section};
+use crate::text;
+use crate::topology::Read;
+use crate::vrrp::{Tracked, Vrrp};
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Bfd {
+    /// The name trackers and people know it by.
+    pub name: String,
+    /// The other end.
+    pub peer: IpAddr,
+    /// Where its packets come from; `None`: what the system chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// The kernel interface of a single hop; `None`: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// There may be routers in between (RFC 5883).
+    pub multihop: bool,
+    /// Least TTL of the peer's packets when there may be.
+    pub ttl_min: u8,
+    /// How often we would like to send.
+    pub transmit_interval_ms: u32,
+    /// How often we can receive.
+    pub receive_interval_ms: u32,
+    /// How many packets may be lost.
+    pub detect_multiplier: u8,
+    /// How often we send while the session is not up.
+    pub idle_interval_ms: u32,
+    /// Send nothing until the other end does.
+    pub passive: bool,
+}
+
+pub(crate) static SECTION: Section = Section {
+    header: "[[bfd]]",
+    meaning: "A BFD session (RFC 5880): it notices within milliseconds that a neighbour is gone.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: "a text of 1 to 63 characters a-z A-Z 0-9 - _ .",
+            default: None,
+            meaning: "required: the name [[vrrp.track]] and checks know it by",
+        },
+        Key {
+            name: "peer",
+            kind: "a text",
+            default: None,
+            meaning: "required: address of the other end",
+        },
+        Key {
+            name: "source",
+            kind: "a text",
+            default: None,
+            meaning: "address our packets come from; left out: what the system chooses",
+        },
+        Key {
+            name: "interface",
+            kind: "a text of 1 to 15 characters",
+            default: None,
+            meaning: "kernel interface of the peer; needed for link-local addresses",
+        },
+        Key {
+            name: "multihop",
+            kind: "true or false",
+            default: Some("false"),
+            meaning: "there may be routers in between (RFC 5883): UDP port 4784 instead of 3784",
+        },
+        Key {
+            name: "ttl_min",
+            kind: "a whole number from 1 to 255",
+            default: Some("255"),
+            meaning: "least TTL of the peer's packets of a multihop session; a single hop always wants 255",
+        },
+        Key {
+            name: "transmit_interval_ms",
+            kind: "a whole number from 10 to 60000",
+            default: Some("10"),
+            meaning: "how often we would like to send",
+        },
+        Key {
+            name: "receive_interval_ms",
+            kind: "a whole number from 10 to 60000",
+            default: Some("10"),
+            meaning: "how often we can receive",
+        },
+        Key {
+            name: "detect_multiplier",
+            kind: "a whole number from 1 to 255",
+            default: Some("5"),
+            meaning: "how many packets may be lost before the peer takes us for gone",
+        },
+        Key {
+            name: "idle_interval_ms",
+            kind: "a whole number from 1000 to 60000",
+            default: Some("1000"),
+            meaning: "how often we send while the session is not up",
+        },
+        Key {
+            name: "passive",
+            kind: "true or false",
+            default: Some("false"),
+            meaning: "send nothing until the other end does",
+        },
+    ],
+};
+
+pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Bfd> {
+    let name = fields.required("name", text::name);
+    let peer = fields.required("peer", text::address);
+    let (name, peer) = (name?.value, peer?);
+    let millis = |name, range, default| fields.integer(name, range).unwrap_or(default);
+    let bfd = Bfd {
+        name,
+        peer: peer.value,
+        source: fields.parsed("source", text::address).map(|at| at.value),
+        interface: fields
+            .parsed("interface", text::interface_name)
+            .map(|at| at.value),
+        multihop: fields.boolean("multihop").unwrap_or(false),
+        ttl_min: fields.integer("ttl_min", 1..=255).unwrap_or(255),
+        transmit_interval_ms: millis("transmit_interval_ms", 10..=60_000, 10),
+        receive_interval_ms: millis("receive_interval_ms", 10..=60_000, 10),
+        detect_multiplier: fields.integer("detect_multiplier", 1..=255).unwrap_or(5),
+        idle_interval_ms: millis("idle_interval_ms", 1000..=60_000, 1000),
+        passive: fields.boolean("passive").unwrap_or(false),
+    };
+    check(fields, &bfd, &peer);
+    Some(bfd)
+}
+
+fn check(fields: &Fields<'_, '_>, bfd: &Bfd, peer: &At<IpAddr>) {
+    let fault =
+        |key: &str, message: &str, help: &str| fields.context.error(fields.span_of(key), message, help);
+    if bfd
+        .source
+        .is_some_and(|source| source.is_ipv4() != bfd.peer.is_ipv4())
+    {
+        fault(
+            "source",
+            "`source` is not of the family of the peer",
+            "give an address of the same family",
+        );
+    }
+    let link_local = matches!(peer.value, IpAddr::V6(address) if address.is_unicast_link_local());
+    if link_local && bfd.interface.is_none() {
+        fault(
+            "peer",
+            "a link-local address says nothing about the link",
+            "add interface = \"NAME\"",
+        );
+    }
+    if bfd.ttl_min != 255 && !bfd.multihop {
+        fault(
+            "ttl_min",
+            "a packet of a single hop has a TTL of 255, always",
+            "leave `ttl_min` out, or set multihop = true",
+        );
+    }
+}
+
+/// What several sessions, and those who track them, say together that cannot be.
+pub(crate) fn check_all(sessions: &[Read<'_, '_, Bfd>], vrrps: &[Read<'_, '_, Vrrp>]) {
+    let mut seen: Vec<&Bfd> = Vec::new();
+    for read in sessions {
+        let (Some(bfd), fields) = (&read.value, &read.fields) else {
+            continue;
+        };
+        let fault =
+            |key: &str, message: String, help: &str| fields.context.error(fields.span_of(key), message, help);
+        if seen.iter().any(|other| other.name == bfd.name) {
+            fault(
+                "name",
+                format!("there are two [[bfd]] \"{}\"", bfd.name),
+                "give each a name of its own",
+            );
+        }
+        let ends = |bfd: &Bfd| (bfd.peer, bfd.source, bfd.interface.clone(), bfd.multihop);
+        if let Some(other) = seen.iter().find(|other| ends(other) == ends(bfd)) {
+            fault(
+                "peer",
+                format!("[[bfd]] \"{}\" has the same two ends", other.name),
+                "track that one, or give another `source`",
+            );
+        }
+        seen.push(bfd);
+    }
+    for read in vrrps {
+        let tracks = read.value.iter().flat_map(|vrrp| &vrrp.tracks);
+        for track in tracks {
+            if let Tracked::Bfd(name) = &track.what
+                && !seen.iter().any(|bfd| &bfd.name == name)
+            {
+                read.fields.context.error(
+                    read.fields.span_of("track"),
+                    format!("there is no [[bfd]] \"{name}\" to track"),
+                    "name one of the sessions of this file",
+                );
+            }
+        }
+    }
+}
