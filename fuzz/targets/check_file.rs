@@ -1,0 +1,12 @@
+//! What a watched file may answer to a health check.
+#![no_main]
+
+mod run;
+
+use libfuzzer_sys::fuzz_target;
+use weir_proto::health::Dialogue;
+
+fuzz_target!(|data: &[u8]| {
+    let dialogue = Dialogue::File("/weight".into());
+    run::run(dialogue, data);
+});

@@ -1,0 +1,13 @@
+//! What an LDAP server may answer to a health check.
+#![no_main]
+
+mod run;
+
+use libfuzzer_sys::fuzz_target;
+use weir_proto::health::Dialogue;
+use weir_proto::health::preset;
+
+fuzz_target!(|data: &[u8]| {
+    let dialogue = Dialogue::Talk(preset::ldap(None));
+    run::run(dialogue, data);
+});
