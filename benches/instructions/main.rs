@@ -6,9 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+mod buffer;
 mod world;
 
-use std::hint::black_box;
 use std::process::ExitCode;
 
 use weir_rings::message::{Forward, Tunnel};
@@ -86,9 +86,7 @@ fn run(case: &Case, packets: u32) -> u64 {
 fn copy(packets: u32) -> u64 {
     let mut world = World::new(Forward::Dr);
     let ack = frame(false);
-    bursts(packets)
-        .map(|first| black_box(world.fill(&ack, first % FLOWS)))
-        .sum()
+    bursts(packets).map(|first| world.copy(&ack, first % FLOWS)).sum()
 }
 
 /// The first client of each burst.

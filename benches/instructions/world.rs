@@ -1,5 +1,6 @@
 //! One worker with one service of sixteen servers, all resolved, and bursts of 64-byte frames to send through it.
 
+use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use weir_dataplane::path::Path;
 use weir_dataplane::shared::{Settings, Shared};
 use weir_dataplane::steer::{Rss, Steering};
 use weir_dataplane::tables::{Builder, HopWish, Limits, PortSpec};
-use weir_dataplane::{DropReason, FrameBuf, PortId, Verdict, WorkerId};
+use weir_dataplane::{DropReason, PortId, Verdict, WorkerId};
 use weir_proto::time::{Duration, Instant};
 use weir_rings::counters::Counters;
 use weir_rings::message::{
@@ -18,6 +19,8 @@ use weir_rings::message::{
 use weir_rings::snapshot::Publisher;
 use weir_wire::checksum::checksum;
 use weir_wire::{MacAddr, ipv4, tcp};
+
+use crate::buffer::Buffer;
 
 /// Packets of a burst.
 pub(crate) const BURST: usize = 32;
@@ -33,7 +36,7 @@ const FRAME_LEN: usize = 60;
 pub(crate) struct World {
     path: Path,
     now: Instant,
-    burst: Vec<FrameBuf>,
+    burst: Vec<Buffer>,
     verdicts: [Verdict; BURST],
     // Keeps the tables alive.
     _publisher: Publisher<weir_dataplane::tables::Snapshot>,
@@ -86,22 +89,28 @@ impl World {
         Self {
             path,
             now: Instant::from_secs(1_000),
-            burst: vec![FrameBuf::new(&[0; FRAME_LEN]); BURST],
+            burst: vec![Buffer::new(); BURST],
             verdicts: [Verdict::Drop(DropReason::UnknownPort); BURST],
             _publisher: publisher,
         }
     }
 
-    /// Fills the burst with frames of `BURST` clients from number `first` on; gives the number of bytes.
-    pub(crate) fn fill(&mut self, frame: &[u8; FRAME_LEN], first: u32) -> u64 {
+    /// Fills the burst with frames of `BURST` clients from number `first` on.
+    fn fill(&mut self, frame: &[u8; FRAME_LEN], first: u32) {
         for (client, packet) in (first..).zip(&mut self.burst) {
             let mut frame = *frame;
             // The source port and the two low bytes of the source address; checksums are the receiver's affair.
             frame[L4..L4 + 2].copy_from_slice(&(client as u16).to_be_bytes());
             frame[L3 + 14..L3 + 16].copy_from_slice(&((client >> 16) as u16).to_be_bytes());
-            packet.refill(&frame);
+            packet.fill(&frame);
         }
-        (BURST * FRAME_LEN) as u64
+    }
+
+    /// What surrounds [`send`](Self::send), without the load-balancing stage.
+    pub(crate) fn copy(&mut self, frame: &[u8; FRAME_LEN], first: u32) -> u64 {
+        self.fill(frame, first);
+        black_box(&mut self.burst);
+        self.sent()
     }
 
     /// Sends such a burst; gives the number of packets that were sent on.
@@ -110,10 +119,12 @@ impl World {
         self.now += Duration::from_micros(2);
         self.path
             .process(self.now, PortId(0), &mut self.burst, &mut self.verdicts);
-        self.verdicts
-            .iter()
-            .filter(|verdict| matches!(verdict, Verdict::Tx(_)))
-            .count() as u64
+        self.sent()
+    }
+
+    fn sent(&self) -> u64 {
+        let is_sent = |verdict: &&Verdict| matches!(verdict, Verdict::Tx(_));
+        black_box(&self.verdicts).iter().filter(is_sent).count() as u64
     }
 }
 

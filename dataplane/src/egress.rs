@@ -5,7 +5,10 @@
 //! under its slot. Words read while others are being replaced can at worst give one packet the old source MAC.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, Release},
+};
 
 use weir_rings::message::{Forward, PortId, Tunnel, TunnelChecksum};
 use weir_wire::MacAddr;
@@ -155,39 +158,145 @@ pub struct Target {
 #[repr(C, align(64))]
 struct Line([AtomicU64; 8]);
 
-/// A link without a tag, as its record's words.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PlainLink {
-    first: u64,
-    second: u64,
+/// How the fast lane makes a packet ready, as the top byte of a record's first word says it; every other value of that
+/// byte is for the general stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Way {
+    /// None of these.
+    General = 0,
+    /// Only the MACs change.
+    Dr = 0xf0,
+    /// The destination becomes the server's.
+    Nat = 0xe0,
+    /// IPv4 in front.
+    Ipip4 = 0xd0,
 }
 
-impl PlainLink {
-    /// Writes both MACs.
+/// A record by which packets can leave untagged at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ready<'a> {
+    first: u64,
+    words: &'a [AtomicU64; 8],
+}
+
+impl Ready<'_> {
+    /// Writes both MACs. The two words overlap in the frame; what comes after them is written last.
     #[inline(always)]
-    pub(crate) fn write(self, head: &mut [u8; 12]) {
-        let macs = u128::from(self.first & 0xffff_ffff_ffff) | u128::from(self.second) << 48;
-        let [low @ .., _, _, _, _] = macs.to_le_bytes();
-        *head = low;
+    pub(crate) fn write_macs(&self, head: &mut [u8; 12]) {
+        let second = self.words[1].load(Relaxed);
+        head[..8].copy_from_slice(&self.first.to_le_bytes());
+        head[6..10].copy_from_slice(&(second as u32).to_le_bytes());
+        head[10..].copy_from_slice(&((second >> 32) as u16).to_le_bytes());
     }
 
     /// Out port.
     #[inline(always)]
-    pub(crate) const fn port_id(self) -> PortId {
+    pub(crate) const fn port_id(&self) -> PortId {
         PortId((self.first >> 48) as u16 & 0xff)
+    }
+
+    /// Whether only the MACs change.
+    #[inline(always)]
+    pub(crate) const fn is_dr(&self) -> bool {
+        // The highest value of the top byte: one comparison.
+        self.first >= ((Way::Dr as u64) | READY as u64) << 56
+    }
+
+    /// Whether the destination becomes the server's.
+    #[inline(always)]
+    pub(crate) const fn is_nat(&self) -> bool {
+        (self.first >> 56) as u8 == Way::Nat as u8 | READY
+    }
+
+    /// Whether IPv4 comes in front.
+    #[inline(always)]
+    pub(crate) const fn is_ipip4(&self) -> bool {
+        (self.first >> 56) as u8 == Way::Ipip4 as u8 | READY
+    }
+
+    /// Path MTU.
+    #[inline(always)]
+    pub(crate) fn mtu(&self) -> u16 {
+        (self.words[2].load(Relaxed) >> 16) as u16
+    }
+
+    /// The server's port, 0 to keep the client's.
+    #[inline(always)]
+    pub(crate) fn server_port(&self) -> u16 {
+        (self.words[2].load(Relaxed) >> 32) as u16
+    }
+
+    /// The server's IPv4 address, in memory order.
+    #[inline(always)]
+    pub(crate) fn server_v4(&self) -> u32 {
+        u32::from_ne_bytes((self.words[4].load(Relaxed) as u32).to_le_bytes())
+    }
+
+    /// The outer IPv4 source address in memory order, and the sum of what never changes in the outer header: version,
+    /// hop limit, both addresses, loaded as little-endian words.
+    #[inline(always)]
+    pub(crate) fn outer_v4(&self) -> (u32, u32) {
+        let source = u32::from_ne_bytes((self.words[6].load(Relaxed) as u32).to_le_bytes());
+        (source, self.words[7].load(Relaxed) as u32)
     }
 }
 
-// Word 0: destination MAC, out port, flags.
+/// Hop limit of outer headers.
+pub(crate) const OUTER_HOP_LIMIT: u8 = 64;
+
+/// See [`Ready::outer_v4`].
+fn outer_sum([s0, s1, s2, s3]: [u8; 4], [d0, d1, d2, d3]: [u8; 4]) -> u32 {
+    let words = [
+        [0x45, 0],
+        [OUTER_HOP_LIMIT, 0],
+        [s0, s1],
+        [s2, s3],
+        [d0, d1],
+        [d2, d3],
+    ];
+    words
+        .into_iter()
+        .map(|word| u32::from(u16::from_le_bytes(word)))
+        .sum()
+}
+
+// Word 0: destination MAC, out port, flags. The upper half of the flags is the way of the fast lane.
 const PRESENT: u8 = 1;
 const RESOLVED: u8 = 1 << 1;
 const ROUTED: u8 = 1 << 2;
+const UNTAGGED: u8 = 1 << 3;
+const READY: u8 = PRESENT | RESOLVED | ROUTED | UNTAGGED;
 // Word 1: source MAC, VLAN id. Word 2: mode and families, high byte of the VNI, MTU, server port, tunnel port.
 const MODE_BITS: u8 = 0x0f;
 const ADDRESS_V6: u8 = 1 << 4;
 const SOURCE_SET: u8 = 1 << 5;
 const SOURCE_V6: u8 = 1 << 6;
-// Word 3: inner MAC, low half of the VNI. Words 4, 5: server address. Words 6, 7: outer source address.
+// Word 3: inner MAC, low half of the VNI. Words 4, 5: server address. Words 6, 7: outer source address; where it is IPv4
+// word 7 holds the sum of what never changes in the outer header.
+
+/// The first word without its way.
+const WITHOUT_WAY: u64 = 0x0fff_ffff_ffff_ffff;
+
+/// The way of the fast lane for a mode and its families, the low byte of word 2.
+fn way(code: u8) -> u64 {
+    let families = code & (ADDRESS_V6 | SOURCE_SET | SOURCE_V6);
+    let way = match Mode::from_code(code & MODE_BITS) {
+        Mode::Dr => Way::Dr,
+        Mode::Nat if families & ADDRESS_V6 == 0 => Way::Nat,
+        Mode::Ipip if families == SOURCE_SET => Way::Ipip4,
+        Mode::Nat
+        | Mode::Ipip
+        | Mode::Gre
+        | Mode::GreChecksum
+        | Mode::Gue
+        | Mode::GueChecksum
+        | Mode::Vxlan
+        | Mode::FullNat
+        | Mode::Hop => Way::General,
+    };
+    way as u64
+}
 
 /// All records, by slot.
 #[derive(Debug)]
@@ -252,26 +361,18 @@ impl EgressTable {
         }
     }
 
-    /// The first two words of a record, when packets can leave by it untagged at once.
+    /// The record as the fast lane reads it: it says itself whether that may be.
     #[inline(always)]
-    pub(crate) fn plain_link(&self, slot: u32) -> Option<PlainLink> {
+    pub(crate) fn record(&self, slot: u32) -> Option<Ready<'_>> {
         let Line(words) = self.lines.get(slot as usize)?;
-        let (first, second) = (words[0].load(Relaxed), words[1].load(Relaxed));
-        let ready = (first >> 56) as u8 == PRESENT | RESOLVED | ROUTED && second >> 48 == 0;
-        ready.then_some(PlainLink { first, second })
+        let first = words[0].load(Relaxed);
+        Some(Ready { first, words })
     }
 
     /// Mode of the slot.
     #[inline(always)]
     pub fn mode(&self, slot: u32) -> Mode {
         Mode::from_code(self.word(slot, 2) as u8 & MODE_BITS)
-    }
-
-    /// Mode and path MTU in one look.
-    #[inline(always)]
-    pub fn mode_and_mtu(&self, slot: u32) -> (Mode, u16) {
-        let word = self.word(slot, 2);
-        (Mode::from_code(word as u8 & MODE_BITS), (word >> 16) as u16)
     }
 
     /// Path MTU of the slot.
@@ -325,7 +426,10 @@ impl EgressTable {
         let ([mtu_a, mtu_b], [port_a, port_b]) = (target.mtu.to_le_bytes(), target.port.to_le_bytes());
         let [tunnel_a, tunnel_b] = target.tunnel_port.to_le_bytes();
         let head = [code, vni_high, mtu_a, mtu_b, port_a, port_b, tunnel_a, tunnel_b];
-        words[2].store(u64::from_le_bytes(head), Relaxed);
+        // Nobody takes the fast lane by a record that is half the old one.
+        let first = words[0].load(Relaxed) & WITHOUT_WAY;
+        words[0].store(first, Release);
+        words[2].store(u64::from_le_bytes(head), Release);
         words[3].store(join(target.inner_mac.0, [vni_low, vni_mid]), Relaxed);
         let address = u128::from_le_bytes(bytes_of(target.address));
         words[4].store(address as u64, Relaxed);
@@ -334,7 +438,14 @@ impl EgressTable {
             .source
             .map_or(0, |source| u128::from_le_bytes(bytes_of(source)));
         words[6].store(source as u64, Relaxed);
-        words[7].store((source >> 64) as u64, Relaxed);
+        let second_half = match (target.source, target.address) {
+            (Some(IpAddr::V4(source)), IpAddr::V4(address)) => {
+                u64::from(outer_sum(source.octets(), address.octets()))
+            }
+            _ => (source >> 64) as u64,
+        };
+        words[7].store(second_half, Relaxed);
+        words[0].store(first | way(code) << 56, Release);
     }
 
     /// Writes where frames for this slot go. Not present: flows of the slot have lost their server.
@@ -352,8 +463,12 @@ impl EgressTable {
         if link.resolved {
             flags |= RESOLVED;
         }
+        if link.vlan == 0 {
+            flags |= UNTAGGED;
+        }
+        let way = way(words[2].load(Relaxed) as u8) << 56;
         words[1].store(join(link.src_mac, link.vlan.to_le_bytes()), Relaxed);
-        words[0].store(join(link.dst_mac, [link.port, flags]), Relaxed);
+        words[0].store(join(link.dst_mac, [link.port, flags]) | way, Release);
     }
 }
 
@@ -418,14 +533,24 @@ mod tests {
         table.set_target(2, &v6);
         assert_eq!((table.link(1), table.target(1)), (link, v4));
         assert_eq!((table.link(2), table.target(2)), (Link::default(), v6));
-        assert!(table.plain_link(1).is_none(), "tagged");
+        let ipip = Target {
+            mode: Mode::Ipip,
+            ..v4
+        };
+        table.set_target(1, &ipip);
+        let is_fast = |slot| table.record(slot).is_some_and(|record| record.is_ipip4());
+        assert!(!is_fast(1), "tagged");
         table.set_link(1, &Link { vlan: 0, ..link });
-        let (plain, mut head) = (table.plain_link(1).unwrap(), [0; 12]);
-        plain.write(&mut head);
+        let (record, mut head) = (table.record(1).unwrap(), [0; 12]);
+        record.write_macs(&mut head);
         assert_eq!(
-            (plain.port_id().0, &head[..6], &head[6..]),
+            (record.port_id().0, &head[..6], &head[6..]),
             (3, &link.dst_mac[..], &link.src_mac[..])
         );
+        assert_eq!((record.mtu(), record.server_port()), (1500, 8080));
+        assert_eq!(record.server_v4().to_ne_bytes(), [192, 0, 2, 9]);
+        assert_eq!(record.outer_v4().0.to_ne_bytes(), [192, 0, 2, 1]);
+        assert!(is_fast(1) && !record.is_dr() && !record.is_nat());
         table.set_link(
             1,
             &Link {
@@ -434,7 +559,7 @@ mod tests {
                 ..link
             },
         );
-        assert!(table.plain_link(1).is_none() && table.plain_link(99).is_none());
+        assert!(!is_fast(1) && table.record(99).is_none());
         for mode in Mode::ALL {
             table.set_target(
                 0,
@@ -445,6 +570,13 @@ mod tests {
                 },
             );
             assert_eq!((table.mode(0), table.target(0).source), (mode, None));
+            table.set_link(0, &Link { vlan: 0, ..link });
+            let record = table.record(0).unwrap();
+            assert_eq!(
+                (record.is_dr(), record.is_nat(), record.is_ipip4()),
+                (mode == Mode::Dr, mode == Mode::Nat, false),
+                "{mode:?} without a source address"
+            );
         }
     }
 }

@@ -6,7 +6,9 @@
 use weir_wire::checksum::Delta;
 
 use crate::family::{Family, Key, V4, V6};
-use crate::verdict::DropReason;
+use crate::packet::Packet;
+use crate::path::{self, Context, Pending};
+use crate::verdict::{DropReason, PortId};
 
 /// A family with its header layout.
 pub(crate) trait Ip: Family {
@@ -22,10 +24,18 @@ pub(crate) trait Ip: Family {
     fn tos(data: &[u8], l3: usize) -> u8;
     /// Whether routers must not fragment the packet.
     fn dont_fragment(data: &[u8], l3: usize) -> bool;
+    /// Identification of the datagram; 0 where the header has none.
+    fn identification(data: &[u8], l3: usize) -> u16;
     /// Writes the addresses, and the header checksum where there is one.
     fn write_pair(data: &mut [u8], l3: usize, old: &Self::Pair, new: &Self::Pair);
     /// How a sum over the addresses changes.
     fn pair_delta(old: &Self::Pair, new: &Self::Pair) -> Delta;
+    /// Makes a packet to a server ready in the way of the fast lane, if that can be done; `None` leaves it unchanged.
+    fn rewrite_plain<P: Packet>(
+        pending: &Pending<Self>,
+        packet: &mut P,
+        context: &Context<'_>,
+    ) -> Option<PortId>;
     /// The address pair of a header.
     fn read_pair(data: &[u8], l3: usize) -> Self::Pair;
 }
@@ -67,6 +77,11 @@ impl Ip for V4 {
     }
 
     #[inline]
+    fn identification(data: &[u8], l3: usize) -> u16 {
+        u16::from_be_bytes([data[l3 + 4], data[l3 + 5]])
+    }
+
+    #[inline]
     fn write_pair(data: &mut [u8], l3: usize, old: &[u8; 8], new: &[u8; 8]) {
         let Some(head) = data.get_mut(l3..).and_then(<[u8]>::first_chunk_mut::<20>) else {
             return;
@@ -79,6 +94,15 @@ impl Ip for V4 {
     #[inline]
     fn pair_delta(old: &[u8; 8], new: &[u8; 8]) -> Delta {
         Delta::new().bytes(old, new)
+    }
+
+    #[inline(always)]
+    fn rewrite_plain<P: Packet>(
+        pending: &Pending<Self>,
+        packet: &mut P,
+        context: &Context<'_>,
+    ) -> Option<PortId> {
+        path::rewrite_plain(pending, packet, context)
     }
 
     #[inline]
@@ -113,6 +137,11 @@ impl Ip for V6 {
     }
 
     #[inline]
+    fn identification(_: &[u8], _: usize) -> u16 {
+        0
+    }
+
+    #[inline]
     fn write_pair(data: &mut [u8], l3: usize, _: &[u8; 32], new: &[u8; 32]) {
         data[l3 + 8..l3 + 40].copy_from_slice(new);
     }
@@ -120,6 +149,11 @@ impl Ip for V6 {
     #[inline]
     fn pair_delta(old: &[u8; 32], new: &[u8; 32]) -> Delta {
         Delta::new().bytes(old, new)
+    }
+
+    #[inline(always)]
+    fn rewrite_plain<P: Packet>(_: &Pending<Self>, _: &mut P, _: &Context<'_>) -> Option<PortId> {
+        None
     }
 
     #[inline]

@@ -12,6 +12,18 @@ use crate::steer::{OwnerIndex, Steering};
 use crate::tables::Limits;
 use crate::verdict::{DropReason, PuntReason};
 
+/// Ways through the packet path that give the same result; the tests run all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Variant {
+    /// What the machine can do best.
+    #[default]
+    Fast,
+    /// Without vector instructions.
+    Portable,
+    /// The general stages for every packet, without vector instructions.
+    General,
+}
+
 /// Sizes and rates of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -27,6 +39,8 @@ pub struct Settings {
     pub punt: Rate,
     /// ICMP errors and resets a worker makes.
     pub answers: Rate,
+    /// Which way packets take.
+    pub variant: Variant,
 }
 
 impl Default for Settings {
@@ -44,6 +58,7 @@ impl Default for Settings {
                 per_s: 1_000,
                 burst: 100,
             },
+            variant: Variant::default(),
         }
     }
 }

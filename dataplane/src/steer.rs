@@ -204,7 +204,14 @@ impl OwnerIndex {
     }
 
     /// Notes an owner. Lost when the line is full: then the tuple is found by its owner only.
+    #[inline]
     pub fn insert(&self, hash: u64, worker: WorkerId) {
+        if !self.lines.is_empty() {
+            self.insert_somewhere(hash, worker);
+        }
+    }
+
+    fn insert_somewhere(&self, hash: u64, worker: WorkerId) {
         let Some(Line(places)) = self.line(hash) else {
             return;
         };

@@ -12,11 +12,11 @@ use crate::IpProtocol;
 /// Folds a sum of 16-bit words (carries piled up above) to one word, ones' complement.
 #[inline(always)]
 const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    sum as u16
+    let (sum, carry) = (sum as u32).overflowing_add((sum >> 32) as u32);
+    // Cannot overflow again: a sum that carried is no more than 2^32 - 2.
+    let sum = sum + carry as u32;
+    // Both halves are added in the upper one, with the carry of the lower: the way of Linux's csum_fold.
+    !((!sum).wrapping_sub(sum.rotate_right(16)) >> 16) as u16
 }
 
 /// Ones' complement sum of `data` as big-endian words; an odd last byte is padded with zero on the right.
@@ -216,6 +216,14 @@ impl Delta {
     #[must_use]
     pub const fn ipv6(self, old: Ipv6Addr, new: Ipv6Addr) -> Self {
         self.u128(old.to_bits(), new.to_bits())
+    }
+
+    /// Words that lie in memory one after the other change, given as they were loaded (whichever order the machine has).
+    /// Not to be mixed with changes given by value: a sum over loaded words is applied to a checksum as it was loaded.
+    #[inline(always)]
+    #[must_use]
+    pub const fn loaded(self, old: u32, new: u32) -> Self {
+        Self(self.0 + !old as u64 + new as u64)
     }
 
     /// Whole byte strings change, both starting at an even byte (a quoted packet, an inserted option).

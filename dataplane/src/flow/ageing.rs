@@ -2,7 +2,7 @@
 
 use crate::family::Family;
 
-use super::{Entry, Table};
+use super::{Entry, Table, Tick};
 
 /// Where the sweep stands.
 #[derive(Debug, Clone, Copy, Default)]
@@ -11,6 +11,23 @@ pub struct Sweep {
 }
 
 impl Sweep {
+    /// Passes `budget` entries if none of them has been idle for `ticks` or longer. `false`, and nothing changed, when
+    /// one has, or when fewer are left before the end.
+    #[inline]
+    pub fn pass_recent<F: Family>(&mut self, table: &Table<F>, budget: u32, now: Tick, ticks: u32) -> bool {
+        let end = self.next.saturating_add(budget);
+        if end > table.touched() {
+            return false;
+        }
+        let recent = table
+            .range(self.next..end)
+            .all(|(_, entry)| now.since(entry.seen) < ticks);
+        if recent {
+            self.next = end;
+        }
+        recent
+    }
+
     /// Looks at up to `budget` entries and gives the first that `expired` says is due, to be removed before the sweep
     /// goes on. `budget` is reduced by what was looked at; `None` when it is used up or the table has been passed once.
     pub fn next_due<F: Family>(

@@ -75,10 +75,16 @@ impl Bucket {
         Matches(crate::prefetch::matches(&self.tags, tag))
     }
 
+    /// The same by a given way of comparing.
+    #[inline(always)]
+    pub(super) fn matches_by(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, tag: u16) -> Matches {
+        Matches(compare(&self.tags, tag))
+    }
+
     /// Reference at the first place with this tag.
     #[inline(always)]
-    pub(super) fn first(&self, tag: u16) -> Option<Ref> {
-        let bits = crate::prefetch::matches(&self.tags, tag);
+    pub(super) fn first(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, tag: u16) -> Option<Ref> {
+        let bits = compare(&self.tags, tag);
         (bits != 0).then(|| Ref(self.refs[bits.trailing_zeros() as usize % SLOTS]))
     }
 

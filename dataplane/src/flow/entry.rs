@@ -131,5 +131,50 @@ impl<F: Family> Entry<F> {
     }
 }
 
+/// What the entry of a flow must say for a packet of it to change nothing but the time it was seen: the tuple, a state, and
+/// that the flow lives here. Two words, compared as such.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settled {
+    pair: u64,
+    rest: u64,
+}
+
+impl Settled {
+    /// State and flags that count, above ports and protocol.
+    const MASK: u64 = 0x0000_ffff_ffff_ffff | ((Flags::USED.0 | Flags::REMOTE.0) as u64) << 48;
+
+    /// For a packet from a client: both addresses in memory order, both ports with the protocol above them, and the
+    /// state in which such a packet changes nothing.
+    #[inline(always)]
+    pub const fn new(pair: u64, tail: u64, state: u8) -> Self {
+        Self {
+            pair,
+            rest: tail | (state as u64) << 40 | (Flags::USED.0 as u64) << 48,
+        }
+    }
+
+    /// The addresses it was made with.
+    #[inline(always)]
+    pub const fn pair(self) -> u64 {
+        self.pair
+    }
+
+    /// The ports and the protocol it was made with.
+    #[inline(always)]
+    pub const fn tail(self) -> u64 {
+        self.rest & 0xff_ffff_ffff
+    }
+
+    /// Whether that is so of this entry.
+    #[inline(always)]
+    pub fn is<F: Family<Pair = [u8; 8]>>(self, entry: &Entry<F>) -> bool {
+        let rest = u64::from(u32::from_ne_bytes(entry.ports))
+            | u64::from(entry.protocol) << 32
+            | u64::from(entry.state) << 40
+            | u64::from(entry.flags.0) << 48;
+        u64::from_ne_bytes(entry.pair) == self.pair && (rest ^ self.rest) & Self::MASK == 0
+    }
+}
+
 const _: () = assert!(size_of::<Entry<V4>>() == 32 && align_of::<Entry<V4>>() == 32);
 const _: () = assert!(size_of::<Entry<V6>>() == 64 && align_of::<Entry<V6>>() == 64);

@@ -5,11 +5,11 @@
 //! is looked at only when the home bucket has overflowed. The full key is always compared.
 
 use crate::family::{Family, Key};
-use crate::hash::{Seed, range};
-use crate::prefetch;
+use crate::hash::Seed;
+use crate::prefetch::{self, Spread};
 
-use super::bucket::{Bucket, ENTRIES_MAX, Ref, SLOTS};
-use super::{Direction, Entry, Flags, Tick};
+use super::bucket::{Bucket, ENTRIES_MAX, Matches, Ref, SLOTS};
+use super::{Direction, Entry, Flags, Settled, Tick};
 
 /// Tells the reverse tuple of an entry: what the server's replies carry.
 ///
@@ -23,7 +23,7 @@ pub trait Reverse<F: Family> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// Result of the first look at a bucket: a reference as one word, or [`Candidate::NONE`].
+/// Result of the first look at a bucket: a reference as one word, or none. Of a forward tuple it is the entry's index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate(u32);
 
@@ -41,7 +41,7 @@ impl Default for Candidate {
 /// The flows of one family on one worker.
 #[derive(Debug)]
 pub struct Table<F: Family> {
-    buckets: Box<[Bucket]>,
+    buckets: Spread<Bucket>,
     entries: Box<[Entry<F>]>,
     /// First free entry that was used before, plus 1.
     free: u32,
@@ -50,6 +50,8 @@ pub struct Table<F: Family> {
     used: u32,
     /// A flow was refused and the table has not emptied since.
     crowded: bool,
+    /// Tags are compared without vector instructions.
+    portable: bool,
 }
 
 #[inline(always)]
@@ -70,12 +72,37 @@ impl<F: Family> Table<F> {
         // Two tuples a flow. Small tables get some more room, where chance weighs more.
         let buckets = (flows_max * 2).div_ceil(SLOTS) + 4;
         Self {
-            buckets: prefetch::huge_slice(buckets, Bucket::EMPTY),
+            buckets: Spread::new(buckets, Bucket::EMPTY),
             entries: prefetch::huge_slice(flows_max, Entry::default()),
             free: 0,
             high_water: 0,
             used: 0,
             crowded: false,
+            portable: false,
+        }
+    }
+
+    /// The same table without vector instructions: for tests, on machines that have them.
+    #[must_use]
+    pub fn portable(self) -> Self {
+        Self {
+            portable: true,
+            ..self
+        }
+    }
+
+    /// Whether tags are compared without vector instructions.
+    #[inline]
+    pub const fn is_portable(&self) -> bool {
+        self.portable
+    }
+
+    #[inline]
+    fn compare(&self, bucket: &Bucket, tag: u16) -> Matches {
+        if self.portable {
+            bucket.matches_by(prefetch::matches_portable, tag)
+        } else {
+            bucket.matches(tag)
         }
     }
 
@@ -107,14 +134,14 @@ impl<F: Family> Table<F> {
 
     #[inline(always)]
     fn home(&self, hash: u64) -> usize {
-        range(hash as u32, self.buckets.len() as u32) as usize
+        self.buckets.place(hash as u32)
     }
 
     /// Never the home bucket itself: there are always several.
     #[inline(always)]
     fn second(&self, hash: u64) -> usize {
         let bits = (hash >> 24) as u32 ^ (hash as u32).rotate_left(13);
-        let (home, second) = (self.home(hash), range(bits, self.buckets.len() as u32) as usize);
+        let (home, second) = (self.home(hash), self.buckets.place(bits));
         if second != home {
             second
         } else if home + 1 < self.buckets.len() {
@@ -127,21 +154,49 @@ impl<F: Family> Table<F> {
     /// Asks for the home bucket's line.
     #[inline(always)]
     pub fn prefetch_bucket(&self, hash: u64) {
-        prefetch::read(&self.buckets[self.home(hash)]);
+        prefetch::read(self.buckets.at(hash as u32));
     }
 
     /// The entry that probably holds the tuple, with its line asked for. Reads the home bucket only.
-    #[inline(always)]
+    #[inline]
     pub fn candidate(&self, hash: u64) -> Candidate {
-        match self.buckets[self.home(hash)].first(tag_of(hash)) {
+        if self.portable {
+            self.candidate_by(prefetch::matches_portable, hash)
+        } else {
+            self.candidate_by(prefetch::matches, hash)
+        }
+    }
+
+    /// As [`candidate`](Self::candidate) by a given way of comparing.
+    #[inline(always)]
+    pub fn candidate_by(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, hash: u64) -> Candidate {
+        match self.buckets.at(hash as u32).first(compare, tag_of(hash)) {
             Some(reference) => {
-                if let Some(entry) = self.entries.get(reference.entry() as usize) {
+                // Of a reverse tuple's flow the server is needed first; its entry is asked for when it is looked at.
+                if let Some(entry) = self.entries.get(reference.word() as usize) {
                     prefetch::read(entry);
                 }
                 Candidate(reference.word())
             }
             None => Candidate::NONE,
         }
+    }
+
+    /// The entry of a candidate, if it is the packet's and `settled` holds. `None` says only that this is not known yet.
+    #[inline(always)]
+    pub fn settled(&mut self, candidate: Candidate, settled: Settled) -> Option<&mut Entry<F>>
+    where
+        F: Family<Pair = [u8; 8]>,
+    {
+        let entry = self.entries.get_mut(candidate.0 as usize)?;
+        settled.is(entry).then_some(entry)
+    }
+
+    /// Local address and port of a candidate's flow, as the entry has them.
+    pub fn local_of(&self, candidate: Candidate) -> (u16, u16) {
+        self.entries
+            .get(candidate.0 as usize)
+            .map_or((0, 0), |entry| (entry.local_index, entry.local_port))
     }
 
     /// Confirms a candidate by its full key, or searches on.
@@ -168,9 +223,16 @@ impl<F: Family> Table<F> {
         self.find(key, hash, reverse)
     }
 
+    /// Whether a look at the home bucket is enough to say that no entry has a tuple with this hash.
+    #[inline]
+    pub fn is_absent(&self, hash: u64) -> bool {
+        let home = self.buckets.at(hash as u32);
+        self.compare(home, tag_of(hash)).next().is_none() && !home.has_overflowed()
+    }
+
     /// The entry that has `key` as one of its tuples.
     pub fn find(&self, key: &Key<F>, hash: u64, reverse: &impl Reverse<F>) -> Option<(u32, Direction)> {
-        let home = &self.buckets[self.home(hash)];
+        let home = self.buckets.at(hash as u32);
         let found = self.find_in(home, key, hash, reverse);
         if found.is_some() || !home.has_overflowed() {
             return found;
@@ -186,7 +248,7 @@ impl<F: Family> Table<F> {
         hash: u64,
         reverse: &impl Reverse<F>,
     ) -> Option<(u32, Direction)> {
-        if !self.buckets[self.home(hash)].has_overflowed() {
+        if !self.buckets.at(hash as u32).has_overflowed() {
             return None;
         }
         self.find_in(&self.buckets[self.second(hash)], key, hash, reverse)
@@ -199,7 +261,7 @@ impl<F: Family> Table<F> {
         hash: u64,
         reverse: &impl Reverse<F>,
     ) -> Option<(u32, Direction)> {
-        bucket.matches(tag_of(hash)).find_map(|place| {
+        self.compare(bucket, tag_of(hash)).find_map(|place| {
             let reference = bucket.get(place);
             let entry = &self.entries[reference.entry() as usize];
             let (own, direction) = if reference.is_reverse() {
@@ -251,12 +313,25 @@ impl<F: Family> Table<F> {
     /// # Errors
     /// [`Full`], and nothing changed, when there is no entry or no place in either bucket of a tuple.
     pub fn insert(&mut self, entry: Entry<F>, seed: &Seed, reverse: &impl Reverse<F>) -> Result<u32, Full> {
+        self.insert_hashed(entry, entry.key().hash(seed), seed, reverse)
+    }
+
+    /// As [`insert`](Self::insert), where the hash of the forward tuple is known already.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn insert_hashed(
+        &mut self,
+        entry: Entry<F>,
+        forward_hash: u64,
+        seed: &Seed,
+        reverse: &impl Reverse<F>,
+    ) -> Result<u32, Full> {
         let Ok(index) = self.claim() else {
             self.crowded = true;
             return Err(Full);
         };
         self.entries[index as usize] = entry;
-        let forward_hash = entry.key().hash(seed);
         let wants_forward = entry.has_forward();
         let mut placed = !wants_forward || self.link(forward_hash, Ref::new(index, false), seed, reverse);
         if placed && entry.flags.has(Flags::REVERSE) {
@@ -316,10 +391,16 @@ impl<F: Family> Table<F> {
     /// Puts a reference home, else into its second bucket, else makes room in either by moving one reference that is
     /// there to its own other bucket.
     fn link(&mut self, hash: u64, reference: Ref, seed: &Seed, reverse: &impl Reverse<F>) -> bool {
-        let (home, second, tag) = (self.home(hash), self.second(hash), tag_of(hash));
+        let (home, tag) = (self.home(hash), tag_of(hash));
         if self.buckets[home].put(tag, reference) {
             return true;
         }
+        self.link_elsewhere(hash, reference, seed, reverse)
+    }
+
+    /// Home is full.
+    fn link_elsewhere(&mut self, hash: u64, reference: Ref, seed: &Seed, reverse: &impl Reverse<F>) -> bool {
+        let (home, second, tag) = (self.home(hash), self.second(hash), tag_of(hash));
         if self.buckets[second].put(tag, reference) {
             self.buckets[home].count_overflow();
             return true;

@@ -48,6 +48,13 @@ pub(crate) fn inner_mtu(target: &Target) -> usize {
     usize::from(target.mtu).saturating_sub(overhead(target))
 }
 
+/// The identification of a header around a whole packet of a flow: as different from packet to packet as the inner ones
+/// are, and from flow to flow.
+#[inline(always)]
+pub(crate) const fn ident(inner: u16, hash: u64) -> u16 {
+    inner.wrapping_add((hash >> 32) as u16)
+}
+
 /// Puts the packet into its tunnel.
 pub(crate) fn send<F: Ip, P: Packet>(
     packet: &mut P,

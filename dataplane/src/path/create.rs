@@ -1,6 +1,6 @@
 //! New flows: persistence, scheduler, local port, entry. Behaviour is that of `ip_vs_schedule` and `ip_vs_sched_persist`.
 
-use weir_rings::message::Persistence;
+use weir_rings::message::{MssClamp, Persistence};
 
 use super::decide::may_start;
 use super::lookup::track;
@@ -79,34 +79,38 @@ impl<F: Notes> Lane<F> {
         };
         entry.flags = entry.flags.set(Flags::REVERSE, mode.is_nat() && remote.is_none());
         entry.flags = entry.flags.set(Flags::HAS_REMOTE, remote.is_some());
-        if self
-            .table
-            .insert(entry, &context.shared.seed, &context.servers())
-            .is_err()
-        {
+        let hash = self.pending[at].hash;
+        let (seed, servers) = (&context.shared.seed, context.servers());
+        let Ok(index) = self.table.insert_hashed(entry, hash, seed, &servers) else {
             context.counters.row().flows_refused().add(1);
             return if mode.is_nat() {
                 Err(DropReason::FlowTableFull.into())
             } else {
                 self.stateless(at, service, context)
             };
-        }
-        self.book(at, &entry, service, context);
+        };
+        self.pending[at].keeps_mss = service.spec.mss_clamp == MssClamp::Off;
+        self.book(at, index, &entry, service, context);
         super::remote::announce(&entry, remote, context);
         Ok(())
     }
 
     /// Everything that follows from a flow having been inserted.
-    fn book(&mut self, at: usize, entry: &Entry<F>, service: &Service, context: &mut Context<'_>) {
+    fn book(
+        &mut self,
+        at: usize,
+        index: u32,
+        entry: &Entry<F>,
+        service: &Service,
+        context: &mut Context<'_>,
+    ) {
         let pending = &self.pending[at];
         if let Some(line) = context.counters.backend(entry.backend) {
             line.active().add(1);
         }
         count_connection(service, entry.backend, context);
         context.counters.row().flows_created().add(1);
-        if entry.protocol == TCP
-            && let Some((index, _)) = self.table.find(&pending.key, pending.hash, &context.servers())
-        {
+        if entry.protocol == TCP {
             track(
                 self.table.entry_mut(index),
                 Direction::Forward,

@@ -8,7 +8,7 @@ use weir_rings::message::Protocol;
 use super::remote::Notes;
 use super::{Context, Fate, Lane, Stop};
 use crate::answer;
-use crate::family::Family;
+use crate::family::{Family, Key};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::tcp_flag::{RST, SYN};
@@ -30,11 +30,12 @@ impl<F: Ip + Notes> Lane<F> {
         verdicts: &mut [Verdict],
         context: &mut Context<'_>,
     ) {
+        let mut asked = Asked::default();
         for at in 0..self.pending.len() {
             if self.pending[at].fate != Fate::Miss {
                 continue;
             }
-            if let Err(stop) = self.decide(at, context) {
+            if let Err(stop) = self.decide(at, &mut asked, context) {
                 let index = usize::from(self.pending[at].index);
                 self.pending[at].fate = Fate::Done;
                 verdicts[index] = answer::refused(
@@ -49,23 +50,61 @@ impl<F: Ip + Notes> Lane<F> {
     }
 
     /// One packet without a flow: finds or makes one.
-    pub(super) fn decide(&mut self, at: usize, context: &mut Context<'_>) -> Result<(), Stop> {
+    pub(super) fn decide<'a>(
+        &mut self,
+        at: usize,
+        asked: &mut Asked<'a, F>,
+        context: &mut Context<'a>,
+    ) -> Result<(), Stop> {
         // A packet before it in this burst may have made the flow.
         let (key, hash) = (self.pending[at].key, self.pending[at].hash);
-        if let Some((index, direction)) = self.table.find(&key, hash, &context.servers())
+        if !self.table.is_absent(hash)
+            && let Some((index, direction)) = self.table.find(&key, hash, &context.servers())
             && self.hit(at, index, direction, context)
         {
             return Ok(());
         }
         self.check_owner(at, context)?;
-        let tag = Tag::Of(self.pending[at].vlan_tci.map(|tci| tci & 0x0fff));
-        let destination = destination::<F>(&key.dst(), key.dst_port(), key.protocol, tag, context)?;
-        let service = match destination {
-            Destination::Service(service) => service,
-            Destination::Host => return Err(Stop::Punt(PuntReason::Host)),
-        };
+        let service = asked.service(&key, self.pending[at].vlan_tci.map(|tci| tci & 0x0fff), context)?;
         check_source::<F>(&key.src(), context)?;
         self.create(at, service, context)
+    }
+}
+
+/// The service that was asked for last. Packets of one burst mostly ask for the same.
+pub(super) struct Asked<'a, F: Family>(Option<(Question<F>, &'a Arc<Service>)>);
+
+/// Address, port, protocol, VLAN id.
+type Question<F> = (<F as Family>::Addr, u16, u8, Option<u16>);
+
+impl<F: Family> Default for Asked<'_, F> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'a, F: Family> Asked<'a, F> {
+    /// The service a packet with this tuple and tag asks for.
+    #[inline]
+    fn service(
+        &mut self,
+        key: &Key<F>,
+        vlan: Option<u16>,
+        context: &Context<'a>,
+    ) -> Result<&'a Arc<Service>, Stop> {
+        let question = (key.dst(), key.dst_port(), key.protocol, vlan);
+        if let Some((before, service)) = self.0
+            && before == question
+        {
+            return Ok(service);
+        }
+        match destination::<F>(&key.dst(), key.dst_port(), key.protocol, Tag::Of(vlan), context)? {
+            Destination::Service(service) => {
+                self.0 = Some((question, service));
+                Ok(service)
+            }
+            Destination::Host => Err(Stop::Punt(PuntReason::Host)),
+        }
     }
 }
 

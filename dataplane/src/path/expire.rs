@@ -81,10 +81,19 @@ impl Path {
             worker,
             ..
         } = self;
-        let tables: &Snapshot = tables;
-        let mut context = context(*worker, now, tables, shared, counters, own);
-        v4.age(entries, &mut context);
-        v6.age(entries, &mut context);
+        let tick = Tick::at(now);
+        let busy4 = v4.has_idle(entries, tick);
+        let busy6 = v6.has_idle(entries, tick);
+        if busy4 || busy6 {
+            let tables: &Snapshot = tables;
+            let mut context = context(*worker, now, tables, shared, counters, own);
+            if busy4 {
+                v4.age(entries, &mut context);
+            }
+            if busy6 {
+                v6.age(entries, &mut context);
+            }
+        }
         counters
             .row()
             .flows()
@@ -93,6 +102,12 @@ impl Path {
 }
 
 impl<F: Notes> Lane<F> {
+    /// Whether the ageing has to look more closely; otherwise it has passed these entries.
+    #[inline]
+    fn has_idle(&mut self, entries: u32, tick: Tick) -> bool {
+        self.table.touched() != 0 && !self.sweep.pass_recent(&self.table, entries, tick, IDLE_MIN_TICKS)
+    }
+
     fn age(&mut self, mut budget: u32, context: &mut Context<'_>) {
         let (tick, tables) = (context.tick, context.tables);
         while let Some(index) = self.sweep.next_due(&self.table, &mut budget, |entry| {

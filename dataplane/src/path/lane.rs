@@ -3,6 +3,7 @@
 use crate::family::{Family, Key, V4};
 use crate::flow::{Candidate, Sweep, Table};
 use crate::parse::{Meta, PLAIN4_L3, PLAIN4_L4, Plain4};
+use crate::shared::Variant;
 
 /// Packets of a burst at most; longer ones are cut.
 pub const BURST_MAX: usize = 64;
@@ -36,6 +37,8 @@ pub(crate) struct Pending<F: Family> {
     pub(crate) l4: u16,
     pub(crate) end: u32,
     pub(crate) vlan_tci: Option<u16>,
+    /// The service leaves the MSS of a SYN as it is.
+    pub(crate) keeps_mss: bool,
     pub(crate) candidate: Candidate,
     pub(crate) backend: u32,
     /// FULLNAT source: place in the pool and port; port 0 for none.
@@ -70,12 +73,12 @@ impl Pending<V4> {
     pub(crate) fn plain(hash: u64, plain: &Plain4, index: usize) -> Self {
         Self {
             hash,
-            key: plain.key,
+            key: plain.key(),
             tcp_flags: plain.tcp_flags,
             index: index as u8,
             l3: PLAIN4_L3,
             l4: PLAIN4_L4,
-            end: plain.end,
+            end: plain.end(),
             ..Self::default()
         }
     }
@@ -87,14 +90,21 @@ pub(crate) struct Lane<F: Family> {
     pub(crate) table: Table<F>,
     pub(crate) sweep: Sweep,
     pub(crate) pending: Vec<Pending<F>>,
+    /// The fast lane is closed.
+    pub(crate) slow: bool,
     /// The flow's forward tuple, for the packets of `pending` that go to a client.
     pub(crate) clients: Box<[Key<F>; BURST_MAX]>,
 }
 
 impl<F: Family> Lane<F> {
-    pub(crate) fn new(flows_max: usize) -> Self {
+    pub(crate) fn new(flows_max: usize, variant: Variant) -> Self {
+        let table = Table::new(flows_max);
         Self {
-            table: Table::new(flows_max),
+            table: match variant {
+                Variant::Fast => table,
+                Variant::Portable | Variant::General => table.portable(),
+            },
+            slow: variant == Variant::General,
             sweep: Sweep::default(),
             pending: Vec::with_capacity(BURST_MAX),
             clients: Box::new([Key::default(); BURST_MAX]),

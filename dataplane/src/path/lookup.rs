@@ -24,11 +24,13 @@ impl<F: Ip + Notes> Lane<F> {
         context: &mut Context<'_>,
     ) {
         for pending in &mut self.pending {
-            pending.candidate = self.table.candidate(pending.hash);
+            if pending.fate == Fate::Miss {
+                pending.candidate = self.table.candidate(pending.hash);
+            }
         }
-        let known = self.find_all(context);
-        let mut missing = known < self.pending.len();
-        if missing {
+        let (settled, known) = self.find_all(context);
+        let mut missing = settled + known < self.pending.len();
+        if known != 0 {
             missing = self.look_closer(context);
         }
         if missing {
@@ -37,9 +39,9 @@ impl<F: Ip + Notes> Lane<F> {
         self.rewrite_all(packets, verdicts, context);
     }
 
-    /// Confirms the candidates. Counts the packets whose flows need nothing but a forward; the others are misses, or known
-    /// flows that need a closer look.
-    fn find_all(&mut self, context: &Context<'_>) -> usize {
+    /// Confirms the candidates. Counts the packets whose flows need nothing but a forward, and the known flows that need a
+    /// closer look; the others are misses.
+    fn find_all(&mut self, context: &Context<'_>) -> (usize, usize) {
         let (servers, egress, tick) = (context.servers(), &context.shared.egress, context.tick);
         let Self {
             table,
@@ -47,8 +49,12 @@ impl<F: Ip + Notes> Lane<F> {
             clients,
             ..
         } = self;
-        let mut known = 0;
+        let (mut settled, mut known) = (0, 0);
         for (pending, client) in pending.iter_mut().zip(clients.iter_mut()) {
+            if pending.fate != Fate::Miss {
+                settled += 1;
+                continue;
+            }
             let found = table.confirm(pending.candidate, &pending.key, pending.hash, &servers);
             let Some((index, direction)) = found else { continue };
             let entry = table.entry_mut(index);
@@ -56,14 +62,15 @@ impl<F: Ip + Notes> Lane<F> {
             if is_settled(entry, direction, pending.tcp_flags) {
                 entry.seen = tick;
                 adopt(pending, client, entry, direction);
-                known += 1;
+                settled += 1;
             } else {
+                known += 1;
                 pending.fate = Fate::Known;
                 pending.backend = index;
                 pending.local.0 = u16::from(direction == Direction::Reverse);
             }
         }
-        known
+        (settled, known)
     }
 
     /// Packets that change their flow's state. `true` when there are misses.

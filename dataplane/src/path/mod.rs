@@ -14,6 +14,7 @@ mod context;
 mod create;
 mod decide;
 mod expire;
+mod fast;
 mod fragment;
 mod inspect;
 mod lane;
@@ -33,6 +34,7 @@ use weir_rings::snapshot::Reader;
 
 pub(crate) use context::{Context, Own, Servers, Stop};
 pub(crate) use decide::check_vlan;
+pub(crate) use fast::rewrite_plain;
 pub use lane::BURST_MAX;
 use lane::Lane;
 pub(crate) use lane::{Fate, Pending};
@@ -59,6 +61,7 @@ pub struct Path {
     v4: Lane<V4>,
     v6: Lane<V6>,
     own: Own,
+    fast: fast::Places,
     /// Packets of the burst that are no flows.
     others: Vec<(u8, Meta)>,
 }
@@ -85,8 +88,9 @@ impl Path {
             worker,
             tables,
             counters,
-            v4: Lane::new(settings.flows_max_v4),
-            v6: Lane::new(settings.flows_max_v6),
+            v4: Lane::new(settings.flows_max_v4, settings.variant),
+            v6: Lane::new(settings.flows_max_v6, settings.variant),
+            fast: fast::places(),
             own: Own::new(&settings, random),
             others: Vec::with_capacity(BURST_MAX),
             shared,
@@ -133,13 +137,12 @@ impl Path {
         verdicts: &mut [Verdict],
     ) {
         let count = packets.len() as u64;
+        let bytes = self.run(now, port, false, packets, verdicts);
         self.counters.row().rx_packets().add(count);
         if let Some(line) = self.counters.port(port) {
             line.rx_packets().add(count);
-            line.rx_bytes()
-                .add(packets.iter().map(|packet| packet.total_len() as u64).sum());
+            line.rx_bytes().add(bytes);
         }
-        self.run(now, port, false, packets, verdicts);
     }
 
     /// Takes packets that another worker received on `port` and handed over.
@@ -171,6 +174,7 @@ impl Path {
         self.run(now, port, true, packets, verdicts);
     }
 
+    /// Gives the bytes that came in.
     fn run<P: Packet>(
         &mut self,
         now: Instant,
@@ -178,14 +182,16 @@ impl Path {
         steered: bool,
         packets: &mut [P],
         verdicts: &mut [Verdict],
-    ) {
+    ) -> u64 {
         self.tables.refresh();
         let verdicts = &mut verdicts[..packets.len()];
-        for (packets, verdicts) in packets.chunks_mut(BURST_MAX).zip(verdicts.chunks_mut(BURST_MAX)) {
-            self.burst(now, port, steered, packets, verdicts);
-        }
+        let bursts = packets.chunks_mut(BURST_MAX).zip(verdicts.chunks_mut(BURST_MAX));
+        let bytes = bursts
+            .map(|(packets, verdicts)| self.burst(now, port, steered, packets, verdicts))
+            .sum();
         let budget = self.shared.settings.sweep_per_burst;
         self.age(now, budget);
+        bytes
     }
 
     fn burst<P: Packet>(
@@ -195,11 +201,12 @@ impl Path {
         steered: bool,
         packets: &mut [P],
         verdicts: &mut [Verdict],
-    ) {
+    ) -> u64 {
         let tables: &Snapshot = &self.tables;
         let Some(spec) = tables.port(port) else {
             verdicts.fill(Verdict::Drop(DropReason::UnknownPort));
-            return self.settle(now, verdicts);
+            self.settle(now, verdicts);
+            return packets.iter().map(|packet| packet.total_len() as u64).sum();
         };
         let mut context = Context {
             worker: self.worker,
@@ -216,38 +223,28 @@ impl Path {
         self.v4.pending.clear();
         self.v6.pending.clear();
         self.others.clear();
-        let seed = &context.shared.seed;
-        for (index, packet) in packets.iter().enumerate() {
-            let data = packet.data();
-            if let Some(head) = data.first_chunk::<54>()
-                && head.first_chunk() == Some(&spec.mac.0)
-                && let Some(plain) = parse::plain4(head, packet.total_len())
-            {
-                self.v4.push(Pending::plain(plain.key.hash(seed), &plain, index));
-                continue;
-            }
-            match parse::parse(data, packet.total_len()) {
-                Err(reason) => verdicts[index] = Verdict::Drop(reason),
-                Ok(meta) if !is_for_us(data, &context) => self.others.push((index as u8, meta)),
-                Ok(meta) => match meta.class {
-                    Class::Flow4 => {
-                        let key = parse::key4(data, &meta);
-                        self.v4.push(Pending::new(key.hash(seed), key, index, &meta));
-                    }
-                    Class::Flow6 => {
-                        let key = parse::key6(data, &meta);
-                        self.v6.push(Pending::new(key.hash(seed), key, index, &meta));
-                    }
-                    Class::Icmp4
-                    | Class::Icmp6
-                    | Class::Fragment4
-                    | Class::Fragment6
-                    | Class::Other4
-                    | Class::Other6
-                    | Class::Arp
-                    | Class::OtherEthertype => self.others.push((index as u8, meta)),
-                },
-            }
+        let places = &mut self.fast[..packets.len()];
+        let (quiet, bytes) = if self.v4.slow {
+            fast::take_none(places, packets)
+        } else {
+            let secrets = (spec.mac, context.shared.seed);
+            fast::take_in(places, packets, &self.v4.table, tables, secrets)
+        };
+        if quiet != packets.len() {
+            let mut sorted = Sorted {
+                v4: &mut self.v4,
+                v6: &mut self.v6,
+                others: &mut self.others,
+            };
+            sorted.sort(places, packets, verdicts, &context);
+        }
+        let sent = if quiet == 0 {
+            0
+        } else {
+            fast::run(places, quiet, packets, verdicts, &mut self.v4, &context)
+        };
+        if sent == packets.len() {
+            return bytes;
         }
         if !self.v4.pending.is_empty() {
             self.v4.run(packets, verdicts, &mut context);
@@ -260,6 +257,7 @@ impl Path {
             verdicts[at] = local::handle(&mut packets[at], &meta, &mut self.v4, &mut self.v6, &mut context);
         }
         self.settle(now, verdicts);
+        bytes
     }
 
     /// Holds punts to their rates and counts drops.
@@ -325,6 +323,71 @@ impl Path {
     #[inline]
     pub const fn has_notes(&self) -> bool {
         !self.own.notes.is_empty()
+    }
+}
+
+/// Where the packets go that are not for the fast lane.
+struct Sorted<'a> {
+    v4: &'a mut Lane<V4>,
+    v6: &'a mut Lane<V6>,
+    others: &'a mut Vec<(u8, Meta)>,
+}
+
+impl Sorted<'_> {
+    #[inline(never)]
+    fn sort<P: Packet>(
+        &mut self,
+        places: &[fast::Place],
+        packets: &[P],
+        verdicts: &mut [Verdict],
+        context: &Context<'_>,
+    ) {
+        let all = places.iter().zip(packets).zip(verdicts);
+        for (index, ((place, packet), verdict)) in all.enumerate() {
+            match place.kind() {
+                fast::Kind::Quiet => {}
+                fast::Kind::Plain => {
+                    let (hash, plain) = place.plain();
+                    self.v4.pending.push(Pending::plain(hash, &plain, index));
+                }
+                fast::Kind::Other => self.add_any(index, packet.data(), packet.total_len(), verdict, context),
+            }
+        }
+    }
+
+    /// Whatever is not plain.
+    #[inline(never)]
+    fn add_any(
+        &mut self,
+        index: usize,
+        data: &[u8],
+        total_len: usize,
+        verdict: &mut Verdict,
+        context: &Context<'_>,
+    ) {
+        let seed = &context.shared.seed;
+        match parse::parse(data, total_len) {
+            Err(reason) => *verdict = Verdict::Drop(reason),
+            Ok(meta) if !is_for_us(data, context) => self.others.push((index as u8, meta)),
+            Ok(meta) => match meta.class {
+                Class::Flow4 => {
+                    let key = parse::key4(data, &meta);
+                    self.v4.push(Pending::new(key.hash(seed), key, index, &meta));
+                }
+                Class::Flow6 => {
+                    let key = parse::key6(data, &meta);
+                    self.v6.push(Pending::new(key.hash(seed), key, index, &meta));
+                }
+                Class::Icmp4
+                | Class::Icmp6
+                | Class::Fragment4
+                | Class::Fragment6
+                | Class::Other4
+                | Class::Other6
+                | Class::Arp
+                | Class::OtherEthertype => self.others.push((index as u8, meta)),
+            },
+        }
     }
 }
 

@@ -18,10 +18,15 @@ impl<F: Family> Lane<F> {
 ///
 /// A packet that was handed over is handed on only where the owner is computed. That happens when the workers take up new
 /// tables one after the other, and ends with them. A hint that led here may be wrong: it is not followed twice.
+#[inline]
 pub(crate) fn check<F: Family>(key: &Key<F>, hash: u64, context: &Context<'_>) -> Result<(), Stop> {
     if context.shared.steering.workers() == 1 {
         return Ok(());
     }
+    check_among_several(key, hash, context)
+}
+
+fn check_among_several<F: Family>(key: &Key<F>, hash: u64, context: &Context<'_>) -> Result<(), Stop> {
     match owner::<F>(key, hash, context) {
         Owner::Noted(_) if context.steered => Ok(()),
         Owner::Computed(owner) | Owner::Noted(owner) if owner != context.worker => Err(Stop::Steer(owner)),

@@ -62,7 +62,14 @@ pub(super) fn replies_elsewhere<F: Family>(entry: &Entry<F>, context: &Context<'
 }
 
 /// Tells the other worker, and the index, about a new NAT flow.
+#[inline]
 pub(super) fn announce<F: Notes>(entry: &Entry<F>, remote: Option<WorkerId>, context: &mut Context<'_>) {
+    if context.shared.steering.workers() != 1 {
+        announce_among_several(entry, remote, context);
+    }
+}
+
+fn announce_among_several<F: Notes>(entry: &Entry<F>, remote: Option<WorkerId>, context: &mut Context<'_>) {
     if let Some(worker) = remote {
         let flags = entry
             .flags
@@ -76,7 +83,7 @@ pub(super) fn announce<F: Notes>(entry: &Entry<F>, remote: Option<WorkerId>, con
         };
         context.own.note(worker, F::adopt(copy));
     }
-    if entry.flags.has(Flags::NO_OUTPUT) || context.shared.steering.workers() == 1 {
+    if entry.flags.has(Flags::NO_OUTPUT) {
         return;
     }
     let reply: Key<F> = context.servers().reverse_key(entry);

@@ -2,6 +2,7 @@
 
 use weir_rings::message::{MssClamp, Protocol};
 
+use super::decide::Asked;
 use super::decide::may_start;
 use super::lookup::track;
 use super::remote::Notes;
@@ -14,7 +15,7 @@ use crate::forward::{self, tunnel};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::tcp_flag::{RST, SYN};
-use crate::verdict::{DropReason, PortId, PuntReason, Verdict};
+use crate::verdict::{DropReason, PuntReason, Verdict};
 
 impl<F: Ip + Notes> Lane<F> {
     pub(super) fn rewrite_all<P: Packet>(
@@ -30,7 +31,8 @@ impl<F: Ip + Notes> Lane<F> {
                 continue;
             };
             if pending.fate == Fate::ToServer
-                && let Some(port) = route_directly(pending, packet, context)
+                && (pending.tcp_flags & SYN == 0 || pending.keeps_mss)
+                && let Some(port) = F::rewrite_plain(pending, packet, context)
             {
                 *verdict = Verdict::Tx(port);
                 continue;
@@ -63,7 +65,7 @@ impl<F: Ip + Notes> Lane<F> {
         }
         let pending = &self.pending[at];
         send_to_server(pending, packet, &link, context)?;
-        count_in(pending, context);
+        count_in(pending.backend, pending.ip_len(), context);
         Ok(Verdict::Tx(link.port_id()))
     }
 
@@ -92,38 +94,16 @@ impl<F: Ip + Notes> Lane<F> {
             self.forget(index, context);
         }
         self.pending[at].fate = Fate::Miss;
-        self.decide(at, context)
+        self.decide(at, &mut Asked::default(), context)
     }
-}
-
-/// Direct routing without tags, when nothing stands in the way: the most frequent rewrite of all. `None`, and nothing
-/// changed, leaves the packet to the general way.
-#[inline(always)]
-fn route_directly<F: Ip, P: Packet>(
-    pending: &Pending<F>,
-    packet: &mut P,
-    context: &Context<'_>,
-) -> Option<PortId> {
-    let egress = &context.shared.egress;
-    let link = egress.plain_link(pending.backend)?;
-    let (mode, mtu) = egress.mode_and_mtu(pending.backend);
-    let direct = mode == Mode::Dr && pending.vlan_tci.is_none() && pending.tcp_flags & SYN == 0;
-    if !direct || pending.ip_len() > u64::from(mtu) {
-        return None;
-    }
-    let data = packet.data_mut();
-    F::decrement_ttl(data, usize::from(pending.l3)).ok()?;
-    link.write(data.first_chunk_mut()?);
-    count_in(pending, context);
-    Some(link.port_id())
 }
 
 /// Counts a packet that goes to a server.
 #[inline(always)]
-fn count_in<F: Ip>(pending: &Pending<F>, context: &Context<'_>) {
-    if let Some(line) = context.counters.backend(pending.backend) {
+pub(super) fn count_in(backend: u32, ip_len: u64, context: &Context<'_>) {
+    if let Some(line) = context.counters.backend(backend) {
         line.packets_in().add(1);
-        line.bytes_in().add(pending.ip_len());
+        line.bytes_in().add(ip_len);
     }
 }
 
@@ -153,12 +133,14 @@ fn send_to_server<F: Ip, P: Packet>(
     }
     if mode.is_tunnel() {
         let target = egress.target(pending.backend);
+        let inner = F::identification(packet.data(), usize::from(pending.l3));
+        let ident = tunnel::ident(inner, pending.hash);
         return Ok(tunnel::send::<F, P>(
             packet,
             pending,
             link,
             &target,
-            context.own.random(),
+            ident.into(),
         )?);
     }
     if pending.ip_len() > u64::from(egress.mtu(pending.backend)) {

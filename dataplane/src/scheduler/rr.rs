@@ -36,9 +36,10 @@ impl Cursor {
 
 fn next_usable<L: Fn(u32) -> Load>(pool: &Pool<'_, L>, start: usize) -> Option<usize> {
     let start = start.min(pool.servers.len());
+    let usable = |index: &usize| pool.usable(*index);
     (start..pool.servers.len())
-        .chain(0..start)
-        .find(|&index| pool.usable(index))
+        .find(usable)
+        .or_else(|| (0..start).find(usable))
 }
 
 /// The cursor on the same server as before or, if that is gone, on the nearest one before it that is not.

@@ -10,6 +10,7 @@ use super::model::PortSpec;
 use super::route::Lpm;
 use super::tree::{Map, MapKey, Tree};
 use super::{Service, TimeoutTicks};
+use crate::hash::Seed;
 
 /// What an address is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +86,21 @@ pub struct RouteWays {
     pub mtu: Option<u16>,
 }
 
+/// Hash of a key that is an address and a little more.
+#[inline]
+fn hash_with(address: &IpAddr, tail: u64, seed: &Seed) -> u64 {
+    match address {
+        IpAddr::V4(address) => seed.short(u64::from(address.to_bits()), tail),
+        IpAddr::V6(_) => seed.long(address.words().0, tail),
+    }
+}
+
 impl MapKey for IpAddr {
+    #[inline]
+    fn hash(&self, seed: &Seed) -> u64 {
+        hash_with(self, 0, seed)
+    }
+
     fn words(&self) -> ([u64; 4], u64) {
         match self {
             Self::V4(address) => ([u64::from(address.to_bits()), 0, 0, 4], 0),
@@ -102,12 +117,24 @@ impl MapKey for ServiceKey {
         let (words, _) = self.address.words();
         (words, u64::from(self.port) << 8 | u64::from(self.protocol.code()))
     }
+
+    #[inline]
+    fn hash(&self, seed: &Seed) -> u64 {
+        let tail = u64::from(self.port) << 8 | u64::from(self.protocol.code());
+        hash_with(&self.address, tail, seed)
+    }
 }
 
 impl MapKey for HopKey {
     fn words(&self) -> ([u64; 4], u64) {
         let (words, _) = self.address.words();
         (words, u64::from(self.port.0) << 16 | u64::from(self.vlan))
+    }
+
+    #[inline]
+    fn hash(&self, seed: &Seed) -> u64 {
+        let tail = u64::from(self.port.0) << 16 | u64::from(self.vlan);
+        hash_with(&self.address, tail, seed)
     }
 }
 

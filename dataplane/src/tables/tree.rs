@@ -50,6 +50,13 @@ impl<T: Clone + Default> Tree<T> {
 pub(super) trait MapKey: Copy + Eq {
     /// The key as words to hash.
     fn words(&self) -> ([u64; 4], u64);
+
+    /// Its hash. A key of two words may do with less than five.
+    #[inline]
+    fn hash(&self, seed: &Seed) -> u64 {
+        let (words, tail) = self.words();
+        seed.long(words, tail)
+    }
 }
 
 /// A map with few elements a leaf, shared between snapshots.
@@ -72,8 +79,7 @@ impl<K: MapKey, V: Clone> Map<K, V> {
     }
 
     fn leaf(&self, key: &K) -> usize {
-        let (words, tail) = key.words();
-        range(self.seed.long(words, tail) as u32, self.leaves) as usize
+        range(key.hash(&self.seed) as u32, self.leaves) as usize
     }
 
     /// The value of a key.

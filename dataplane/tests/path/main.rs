@@ -15,5 +15,6 @@ mod persist;
 mod policy;
 mod support;
 mod tunnel;
+mod variants;
 mod vlan;
 mod workers;

@@ -26,7 +26,9 @@ pub use crate::memory::Cell64;
 pub use directory::{BackendSlot, Directory, ServiceSlot};
 use shape::Layout;
 pub use shape::{Shape, ShapeError};
-pub use worker::{LoadCounts, LoadLine, PortCounts, PortLine, WorkerCounters, WorkerCounts, WorkerRow};
+pub use worker::{
+    BackendLines, LoadCounts, LoadLine, PortCounts, PortLine, WorkerCounters, WorkerCounts, WorkerRow,
+};
 
 /// "weircntr" as a number.
 const MAGIC: u64 = u64::from_be_bytes(*b"weircntr");

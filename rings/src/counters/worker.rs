@@ -142,6 +142,20 @@ impl LoadLine<'_> {
     }
 }
 
+/// A worker's lines of all backend slots.
+#[derive(Clone, Copy)]
+pub struct BackendLines<'a>(&'a [Line]);
+
+impl<'a> BackendLines<'a> {
+    /// The line of a backend slot, if the page has it.
+    #[inline(always)]
+    pub fn get(self, slot: u32) -> Option<LoadLine<'a>> {
+        self.0
+            .get(slot as usize)
+            .map(|line| LoadLine(core::slice::from_ref(line)))
+    }
+}
+
 /// Where a worker counts. There is one for each worker: it is the single writer of its cells.
 pub struct WorkerCounters {
     pub(super) lines: Lines,
@@ -190,8 +204,17 @@ impl WorkerCounters {
     /// The line of a backend slot, if the page has it.
     #[inline]
     pub fn backend(&self, slot: u32) -> Option<LoadLine<'_>> {
-        self.line(self.layout.backends, slot, self.shape.backends)
-            .map(LoadLine)
+        let line = self.backends().get(slot);
+        if line.is_none() {
+            self.row().out_of_shape().add(1);
+        }
+        line
+    }
+
+    /// The lines of all backend slots, at hand for a whole burst. They are the last of a worker's lines.
+    #[inline]
+    pub fn backends(&self) -> BackendLines<'_> {
+        BackendLines(self.lines.get(self.layout.backends..).unwrap_or_default())
     }
 
     #[inline]

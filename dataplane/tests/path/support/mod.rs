@@ -264,7 +264,7 @@ impl World {
     }
 
     /// Next hops the workers asked for, as the main thread would make and resolve them.
-    fn grant_wishes(&mut self) {
+    pub(crate) fn grant_wishes(&mut self) {
         let wanted: Vec<HopKey> = self
             .paths
             .iter_mut()

@@ -1,0 +1,216 @@
+//! The same traffic by every way through the path: the fast lane, the fast lane without vector instructions, the general
+//! stages alone. Verdicts, bytes and counters are the same.
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use weir_dataplane::shared::{Settings, Variant};
+use weir_dataplane::{DropReason, FrameBuf, Packet, PortId, Verdict};
+use weir_proto::time::Duration;
+use weir_rings::message::{Forward, MssClamp, Protocol, Tunnel, TunnelChecksum};
+
+use crate::support::frame::{ACK, FIN, Frame, RST, SYN, Transport};
+use crate::support::*;
+
+const VARIANTS: [Variant; 3] = [Variant::Fast, Variant::Portable, Variant::General];
+const BURST: usize = 64;
+const BURSTS: usize = 4_000;
+
+const FORWARDS: [Forward; 7] = [
+    Forward::Dr,
+    Forward::Nat,
+    Forward::Tunnel(Tunnel::Ipip),
+    Forward::FullNat,
+    Forward::Tunnel(Tunnel::Gre {
+        checksum: TunnelChecksum::None,
+    }),
+    Forward::Tunnel(Tunnel::Gue {
+        port: 6080,
+        checksum: TunnelChecksum::None,
+    }),
+    Forward::Tunnel(Tunnel::Vxlan {
+        port: 4789,
+        vni: 7,
+        inner_mac: [2, 0, 0, 0, 0, 7],
+    }),
+];
+
+fn world(variant: Variant) -> World {
+    let default = Setup::default();
+    let mut world = World::new(Setup {
+        settings: Settings {
+            variant,
+            // Small, so that it is full at times.
+            flows_max_v4: 600,
+            ..default.settings
+        },
+        ..default
+    });
+    let mut commands = vec![local("198.51.100.200", 1024, 65535)];
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        for (port, forward) in (80..).zip(FORWARDS) {
+            let mut service = service(protocol, "192.0.2.100", port);
+            if port == 81 {
+                service.mss_clamp = MssClamp::Fixed(1200);
+            }
+            service.policy.sloppy_tcp = port == 82;
+            // Servers keep the port asked for, or have one of their own.
+            let own = if port % 2 == 0 { 0 } else { 8080 };
+            let servers = [
+                ("198.51.100.11", own),
+                ("198.51.100.12", own),
+                ("198.51.100.13", own),
+            ];
+            commands.extend(with_backends(&service, &servers, forward));
+        }
+    }
+    world.commit(&commands).unwrap();
+    world
+}
+
+/// A frame of one of a few flows, mostly an ordinary one.
+fn frame(rng: &mut StdRng) -> (PortId, Vec<u8>) {
+    let client = format!(
+        "203.0.113.{}:{}",
+        rng.random_range(1..8),
+        rng.random_range(4000..4008)
+    );
+    let port = rng.random_range(80..88);
+    if rng.random_range(0..6) == 0 {
+        let server = format!(
+            "198.51.100.{}:{}",
+            rng.random_range(11..14),
+            [81, 8080].choose(rng).unwrap()
+        );
+        let flags = *[SYN | ACK, ACK, FIN | ACK].choose(rng).unwrap();
+        let reply = Frame::tcp(&server, &client, flags).macs(BACK_MAC, CLIENT_MAC);
+        return (BACK, reply.bytes());
+    }
+    let virt = format!("192.0.2.100:{port}");
+    let flags = *[SYN, SYN, ACK, ACK, ACK, ACK, ACK, ACK | 8, FIN | ACK, RST]
+        .choose(rng)
+        .unwrap();
+    let frame = match rng.random_range(0..10) {
+        0..7 => Frame::tcp(&client, &virt, flags),
+        7 | 8 => Frame::udp(&client, &virt),
+        _ => Frame::udp(&client, &virt).with(|frame| frame.transport = Transport::UdpUnsummed),
+    };
+    let frame = frame.with(|frame| {
+        frame.ttl = *[64, 64, 64, 255, 2, 1, 0].choose(rng).unwrap();
+        frame.tos = *[0, 0, 0, 0xff, 0x28].choose(rng).unwrap();
+        frame.dont_fragment = rng.random_range(0..3) != 0;
+        frame.seq = rng.random();
+        if rng.random_range(0..20) == 0 {
+            frame.ip_options = vec![1; 4];
+        }
+        if rng.random_range(0..20) == 0 {
+            frame.vlan = Some(rng.random_range(0..3));
+        }
+        if flags & SYN != 0 && frame.transport == Transport::Tcp(flags) {
+            frame.mss = Some(1460);
+        }
+    });
+    let len = *[0, 0, 1, 6, 100, 1440, 1455, 1500].choose(rng).unwrap();
+    let mut bytes = frame.payload(len).bytes();
+    // A short frame comes padded.
+    if rng.random() && bytes.len() < 60 {
+        bytes.resize(60, 0xa5);
+    }
+    if rng.random_range(0..30) == 0 {
+        let at = rng.random_range(0..bytes.len().min(60));
+        bytes[at] ^= 1 << rng.random_range(0..8);
+    }
+    (LAN, bytes)
+}
+
+fn buffer(frame: &[u8], shape: u32) -> FrameBuf {
+    let packet = FrameBuf::new(frame);
+    match shape {
+        0 => packet.with_headroom(10),
+        1 => packet.with_second_segment(&[0xa5; 700]),
+        _ => packet,
+    }
+}
+
+/// What came of a burst: bytes and verdicts.
+type Came = Vec<(Verdict, Vec<u8>, usize)>;
+
+fn send(world: &mut World, port: PortId, frames: &[(Vec<u8>, u32)]) -> Came {
+    let mut packets: Vec<_> = frames
+        .iter()
+        .map(|(frame, shape)| buffer(frame, *shape))
+        .collect();
+    let mut verdicts = vec![Verdict::Drop(DropReason::WorkerGone); packets.len()];
+    world.paths[0].process(world.now, port, &mut packets, &mut verdicts);
+    let came: Came = packets
+        .iter()
+        .zip(&verdicts)
+        .map(|(packet, verdict)| (*verdict, packet.data().to_vec(), packet.total_len()))
+        .collect();
+    for (verdict, _, len) in &came {
+        match verdict {
+            Verdict::Tx(out) => world.paths[0].count_tx(*out, 1, *len as u64),
+            Verdict::Punt(reason) => world.paths[0].count_punted(port, *reason),
+            Verdict::Drop(_) | Verdict::Steer(_) => {}
+        }
+    }
+    world.grant_wishes();
+    came
+}
+
+#[test]
+fn all_ways_give_the_same() {
+    let seed = seed(77);
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut worlds = VARIANTS.map(world);
+    for burst in 0..BURSTS {
+        let port = if rng.random_range(0..6) == 0 { BACK } else { LAN };
+        let wanted = if rng.random_range(0..4) == 0 {
+            rng.random_range(1..BURST)
+        } else {
+            BURST
+        };
+        let mut frames = Vec::with_capacity(wanted);
+        while frames.len() < wanted {
+            let (side, frame) = frame(&mut rng);
+            if side == port || rng.random_range(0..50) == 0 {
+                frames.push((frame, rng.random_range(0..40)));
+            }
+        }
+        let [fast, others @ ..] = worlds.each_mut().map(|world| send(world, port, &frames));
+        for (other, variant) in others.iter().zip(&VARIANTS[1..]) {
+            for (at, (a, b)) in fast.iter().zip(other).enumerate() {
+                assert_eq!(
+                    a, b,
+                    "seed {seed}, burst {burst}, packet {at}, {variant:?}: {:02x?}",
+                    frames[at]
+                );
+            }
+        }
+        if burst % 50 == 0 {
+            let step = Duration::from_secs(rng.random_range(0..40));
+            let counters = worlds.each_mut().map(|world| {
+                world.advance(step);
+                world.assert_conserved();
+                world.counters()
+            });
+            assert!(
+                counters.iter().all(|each| *each == counters[0]),
+                "seed {seed}, burst {burst}"
+            );
+        }
+    }
+    let counters = worlds[0].counters();
+    let moved = |name: &str| counters.get(name).copied().unwrap_or(0);
+    assert!(moved("tx") > 10_000, "{counters:?}");
+    for name in [
+        "flows_created",
+        "flows_expired",
+        "flows_refused",
+        "too_big",
+        "no_headroom",
+        "no_flow",
+    ] {
+        assert!(moved(name) > 0, "{name} in {counters:?}");
+    }
+}
