@@ -18,6 +18,11 @@ pub struct Control {
     pub log_level: LogLevel,
     /// Whether `[[sriov]]` is made so, or only compared with what is.
     pub sriov: SriovMode,
+    /// What control remembers from one start to the next: backends in maintenance.
+    pub state_file: PathBuf,
+    /// A file in it named after a server drains that server; `None`: not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance_dir: Option<PathBuf>,
 }
 
 /// What control does about `[[sriov]]`.
@@ -76,6 +81,8 @@ impl Default for Control {
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             sriov: SriovMode::Manage,
+            state_file: PathBuf::from("/var/lib/weir/control.json"),
+            maintenance_dir: None,
         }
     }
 }
@@ -108,6 +115,18 @@ pub(crate) static SECTION: Section = Section {
             default: Some("\"manage\""),
             meaning: "observe: VFs are read and compared with [[sriov]], nothing is ever written",
         },
+        Key {
+            name: "state_file",
+            kind: "an absolute path",
+            default: Some("\"/var/lib/weir/control.json\""),
+            meaning: "what control remembers from one start to the next: backends in maintenance",
+        },
+        Key {
+            name: "maintenance_dir",
+            kind: "an absolute path",
+            default: None,
+            meaning: "a file in this folder named after a server (192.0.2.11, 192.0.2.11:80 or a backend's name) drains it in every service while the file is there; left out: not looked at",
+        },
     ],
 };
 
@@ -132,6 +151,12 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Control {
             )
             .unwrap_or(default.log_format),
         log_level: fields.word("log_level", &levels).unwrap_or(default.log_level),
+        state_file: fields
+            .parsed("state_file", text::absolute_path)
+            .map_or(default.state_file, |at| at.value),
+        maintenance_dir: fields
+            .parsed("maintenance_dir", text::absolute_path)
+            .map(|at| at.value),
         sriov: fields
             .word(
                 "sriov",

@@ -266,7 +266,10 @@ impl Changes {
                 let (mut own_before, mut own_after) = (table(old), table(new));
                 let inherited = [
                     ("check", old.check == before.check && new.check == after.check),
-                    ("checks", old.checks == before.checks && new.checks == after.checks),
+                    (
+                        "checks",
+                        old.checks == before.checks && new.checks == after.checks,
+                    ),
                     (
                         "forward",
                         old.forward == before.forward && new.forward == after.forward,

@@ -214,6 +214,17 @@ pub(crate) fn interface_name(text: &str) -> Result<String, Problem> {
     ))
 }
 
+/// The path of a file or folder, from the root.
+pub(crate) fn absolute_path(text: &str) -> Result<PathBuf, Problem> {
+    if text.starts_with('/') && !text.contains('\0') {
+        return Ok(PathBuf::from(text));
+    }
+    Err(Problem::new(
+        format!("\"{}\" is not an absolute path", text.escape_debug()),
+        "write the whole path, from /",
+    ))
+}
+
 /// A Unix socket's path: absolute, and short enough for `sockaddr_un` (108 bytes with the ending NUL).
 pub(crate) fn socket_path(text: &str) -> Result<PathBuf, Problem> {
     if !text.starts_with('/') || text.ends_with('/') || text.contains('\0') {

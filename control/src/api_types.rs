@@ -9,6 +9,9 @@
 //! | `GET /v1/services` | [`Services`] |
 //! | `GET /v1/backends` | [`Backends`] |
 //! | `PATCH /v1/backends` with [`BackendPatch`] | [`Backends`]: the one that was changed |
+//! | `GET /v1/checks` | [`Checks`] |
+//! | `GET /v1/maintenance` | [`Maintenance`] |
+//! | `POST /v1/maintenance` with [`MaintenanceChange`] | [`Maintenance`] |
 //! | `GET /v1/ports` | [`Ports`] |
 //! | `GET /v1/workers` | [`Workers`] |
 //! | `GET /v1/neighbors` | [`Neighbors`] |
@@ -23,6 +26,10 @@
 //! What is refused is answered with [`ApiError`]: 400 malformed, 404 no such thing, 409 refused, 503 data plane not connected. An invalid
 //! configuration is 422 with a [`ConfigResult`] that has the faults.
 
+mod health;
+
+pub use health::{Check, Checks, Maintained, Maintenance, MaintenanceChange, Pool, Run};
+
 use serde::{Deserialize, Serialize};
 use weir_configs::{Change, Diagnostic};
 
@@ -34,6 +41,10 @@ pub mod schema {
     pub const SERVICES: &str = "weir.services/1";
     /// Of [`super::Backends`].
     pub const BACKENDS: &str = "weir.backends/1";
+    /// Of [`super::Checks`].
+    pub const CHECKS: &str = "weir.checks/1";
+    /// Of [`super::Maintenance`].
+    pub const MAINTENANCE: &str = "weir.maintenance/1";
     /// Of [`super::Ports`].
     pub const PORTS: &str = "weir.ports/1";
     /// Of [`super::Workers`].
@@ -135,14 +146,11 @@ pub struct BackendCounts {
     pub checking: u64,
 }
 
-/// Packets by verdict: `rx + originated == tx + punted + dropped` once nothing is on its way.
+/// Packets by verdict: `rx == tx + punted + dropped` once nothing is on its way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PacketTotals {
     /// Received.
     pub rx: u64,
-    /// Made by the data plane itself, or taken from the host interface.
-    #[serde(default)]
-    pub originated: u64,
     /// Sent.
     pub tx: u64,
     /// Given to the host.
@@ -204,6 +212,9 @@ pub struct Service {
     pub one_packet: bool,
     /// Sum over its backends.
     pub traffic: Traffic,
+    /// Its quorum and what became of its pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
     /// In the order of the configuration.
     pub backends: Vec<Backend>,
 }
@@ -268,6 +279,12 @@ pub enum BackendState {
     Draining,
     /// Weight 0: no new flows; known flows go on.
     Quiesced,
+    /// Its check failed, but it stays in service: all failed at once, or too many would have gone.
+    Kept,
+    /// The sorry server stands in for it, because too few backends live.
+    Standby,
+    /// Taken out at run time, with its flows.
+    Disabled,
 }
 
 impl BackendState {
@@ -279,6 +296,9 @@ impl BackendState {
             Self::Checking => "checking",
             Self::Draining => "draining",
             Self::Quiesced => "quiesced",
+            Self::Kept => "kept",
+            Self::Standby => "standby",
+            Self::Disabled => "disabled",
         }
     }
 }
@@ -319,6 +339,9 @@ pub struct BackendPatch {
     /// Whether it drains from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<bool>,
+    /// Whether it is taken out from now on, with its flows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disable: Option<bool>,
     /// Forget earlier changes: as the configuration says. Not together with the others.
     #[serde(default)]
     pub reset: bool,

@@ -5,6 +5,7 @@
 
 use super::views::{totals, traffic};
 use crate::api_types::Traffic;
+use crate::daemon::pools::PoolState;
 use crate::daemon::view::View;
 use crate::link::{Loads, Session};
 use axum::http::header::CONTENT_TYPE;
@@ -42,6 +43,8 @@ impl Collector for Snapshot {
         let (view, to) = (&self.0, &mut encoder);
         own(view, to)?;
         backends(view, to)?;
+        checks(view, to)?;
+        pools(view, to)?;
         match &view.session {
             Some(session) => dataplane(session, to),
             None => Ok(()),
@@ -131,11 +134,7 @@ fn backends(view: &View, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
                     ("local_mark", String::new()),
                 ];
                 let share = traffic::of_backend_at(&loads, service, *address, backend);
-                let in_force = if found.standing.why_out().is_some() {
-                    0
-                } else {
-                    found.standing.weight
-                };
+                let in_force = found.standing.seat.weight();
                 active.push((labels.clone(), share.active));
                 inactive.push((labels.clone(), share.inactive));
                 weight.push((labels.clone(), in_force.into()));
@@ -191,6 +190,96 @@ fn backends(view: &View, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         "outgoing_bytes",
         "Bytes to clients",
         &[(vec![], total.bytes_out)],
+    )
+}
+
+/// For each check of each backend.
+fn checks(view: &View, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let (mut up, mut latency, mut changes, mut runs) = (vec![], vec![], vec![], vec![]);
+    for (service, backends) in view.config.services.iter().zip(&view.backends) {
+        for (backend, found) in service.backends.iter().zip(backends) {
+            for ((n, check), record) in backend.all_checks().enumerate().zip(&found.records) {
+                let Some(record) = record else { continue };
+                let labels = vec![
+                    ("service", service.name.clone()),
+                    ("backend", backend.address.to_string()),
+                    ("check", format!("{n}-{}", check.kind.as_str())),
+                ];
+                let with = |result: &str| {
+                    let result = ("result", result.to_owned());
+                    labels.iter().cloned().chain([result]).collect::<Vec<_>>()
+                };
+                runs.push((with("pass"), record.passes));
+                runs.push((with("fail"), record.failures));
+                changes.push((labels.clone(), record.changes));
+                up.push((labels.clone(), u64::from(record.health == Health::Up)));
+                let took = record.last.map(|report| report.took.as_micros());
+                latency.extend(took.map(|took| (labels, u64::try_from(took).unwrap_or(u64::MAX))));
+            }
+        }
+    }
+    gauges(
+        to,
+        "check_up",
+        "Whether the check holds its server for healthy",
+        &up,
+    )?;
+    gauges(
+        to,
+        "check_latency_microseconds",
+        "How long the last run took",
+        &latency,
+    )?;
+    counters(
+        to,
+        "check_transitions",
+        "Changes of the check's verdict",
+        &changes,
+    )?;
+    counters(to, "check_runs", "Runs by result", &runs)
+}
+
+/// For each service.
+fn pools(view: &View, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let pairs = view.config.services.iter().zip(&view.pools);
+    let states: Vec<_> = pairs
+        .filter_map(|(service, state)| Some((vec![("service", service.name.clone())], (*state)?)))
+        .collect();
+    let column = |value: fn(&PoolState) -> u64| -> Vec<Sample> {
+        states
+            .iter()
+            .map(|(labels, state)| (labels.clone(), value(state)))
+            .collect()
+    };
+    gauges(
+        to,
+        "service_quorum_up",
+        "Whether the service has a quorum",
+        &column(|state| u64::from(state.quorum_up)),
+    )?;
+    gauges(
+        to,
+        "service_live_weight",
+        "Sum of the weights of live backends",
+        &column(|state| state.live_weight),
+    )?;
+    gauges(
+        to,
+        "service_failed_in_service",
+        "Failed backends that stay in service because all failed at once, or too many would have gone",
+        &column(|state| (state.kept + state.held) as u64),
+    )?;
+    gauges(
+        to,
+        "service_sorry_in_use",
+        "Whether the sorry server stands in",
+        &column(|state| u64::from(state.sorry_in_use)),
+    )?;
+    counters(
+        to,
+        "service_quorum_transitions",
+        "Times the quorum was gained or lost",
+        &column(|state| state.changes),
     )
 }
 

@@ -5,7 +5,9 @@ use super::metrics;
 use super::views::{self, queries};
 use crate::api_types as types;
 use crate::daemon::view::View;
-use crate::daemon::{Applied, Patch, Proposal, Refused, Request, Requests};
+use crate::daemon::{
+    Applied, MaintenanceChange, MaintenanceError, Patch, Proposal, Refused, Request, Requests,
+};
 use crate::vrrp::status as vrrp_types;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Query, State};
@@ -37,6 +39,15 @@ pub fn router(requests: Requests) -> Router {
             "/v1/backends",
             get(async |State(daemon): State<Requests>| show(daemon, views::backends).await).patch(patch),
         )
+        .route(
+            "/v1/checks",
+            get(async |State(daemon): State<Requests>| show(daemon, views::health::checks).await),
+        )
+        .route(
+            "/v1/maintenance",
+            get(async |State(daemon): State<Requests>| show(daemon, views::health::maintenance).await)
+                .post(maintain),
+        )
         .route("/v1/drops", get(drops))
         .route("/v1/ports", get(ports))
         .route("/v1/workers", get(workers))
@@ -48,6 +59,8 @@ pub fn router(requests: Requests) -> Router {
             get(async |State(daemon): State<Requests>| show(daemon, views::config).await),
         )
         .route("/v1/vrrp", get(vrrp))
+        .route("/v1/vrrp/keepalived", get(vrrp_for_keepalived))
+        .route("/v1/bfd", get(bfd))
         .route("/v1/vrrp/hand-over", post(hand_over))
         .route("/v1/events", get(events))
         .route("/metrics", get(scrape))
@@ -85,6 +98,15 @@ async fn vrrp(State(daemon): State<Requests>) -> Answer<vrrp_types::Vrrps> {
         schema: vrrp_types::SCHEMA.into(),
         vrrp: ask(&daemon, Request::Vrrp).await?,
     }))
+}
+
+/// What keepalived writes at its JSON signal, for exporters that read that.
+async fn vrrp_for_keepalived(State(daemon): State<Requests>) -> Answer<serde_json::Value> {
+    Ok(Json(vrrp_types::keepalived(&ask(&daemon, Request::Vrrp).await?)))
+}
+
+async fn bfd(State(daemon): State<Requests>) -> Answer<crate::bfd::status::Sessions> {
+    Ok(Json(ask(&daemon, Request::Bfd).await?))
 }
 
 /// Which events.
@@ -180,9 +202,9 @@ async fn patch(
     body: Result<Json<types::BackendPatch>, JsonRejection>,
 ) -> Answer<types::Backends> {
     let Json(body) = body.map_err(|rejection| Refusal::malformed(rejection.body_text(), ""))?;
-    if body.reset && (body.weight.is_some() || body.drain.is_some()) {
+    if body.reset && (body.weight.is_some() || body.drain.is_some() || body.disable.is_some()) {
         return Err(Refusal::malformed(
-            "`reset` together with `weight` or `drain`",
+            "`reset` together with `weight`, `drain` or `disable`",
             "send the reset alone",
         ));
     }
@@ -191,6 +213,7 @@ async fn patch(
         backend: body.backend,
         weight: body.weight,
         drain: body.drain,
+        disable: body.disable,
         reset: body.reset,
     };
     let name = ask(&daemon, |reply| Request::Patch(patch, reply)).await??;
@@ -201,6 +224,28 @@ async fn patch(
         .backends
         .retain(|backend| backend.service == name.service && backend.address == address);
     Ok(Json(answer))
+}
+
+async fn maintain(
+    State(daemon): State<Requests>,
+    body: Result<Json<types::MaintenanceChange>, JsonRejection>,
+) -> Answer<types::Maintenance> {
+    let Json(body) = body.map_err(|rejection| Refusal::malformed(rejection.body_text(), ""))?;
+    let change = MaintenanceChange {
+        service: body.service,
+        backend: body.backend,
+        on: body.on,
+        reason: body.reason,
+    };
+    let done = ask(&daemon, |reply| Request::Maintain(change, reply)).await?;
+    done.map_err(|error| {
+        let status = match error {
+            MaintenanceError::NoBackend(_) => StatusCode::NOT_FOUND,
+            MaintenanceError::TooMany | MaintenanceError::File { .. } => StatusCode::CONFLICT,
+        };
+        Refusal::new(status, error.to_string(), "`weirctl backend` lists what there is")
+    })?;
+    show(daemon, views::health::maintenance).await
 }
 
 type ConfigBody = Result<Json<types::ConfigRequest>, JsonRejection>;

@@ -57,6 +57,11 @@ pub enum Command {
     /// Backends: state, weight, health check. Also set a weight, drain, undo.
     #[command(visible_alias = "backends")]
     Backend(BackendArguments),
+    /// Health checks: last results, latency, next run, why a server is down.
+    #[command(visible_alias = "checks")]
+    Check(CheckArguments),
+    /// Servers that somebody works on: they drain until the work is over, across restarts of weir-control.
+    Maintenance(MaintenanceArguments),
     /// Ports: device, link, packets and bytes.
     #[command(visible_alias = "ports")]
     Port(Watch),
@@ -85,7 +90,9 @@ pub enum Command {
     Vrrp(VrrpArguments),
     /// Hand shared addresses over to a backup without losing a packet, and leave them there.
     Failover(FailoverArguments),
-    /// What happened to virtual routers, oldest first.
+    /// BFD sessions: which neighbours are there, and how fast their loss is noticed.
+    Bfd(BfdArguments),
+    /// What happened to servers, services, virtual routers and the configuration, oldest first.
     Events(EventsArguments),
     /// Print a completion script for a shell.
     #[command(
@@ -157,9 +164,23 @@ pub enum BackendChange {
         weight: u16,
     },
     /// Take no new flows; known flows go on.
-    Drain(WhichBackend),
-    /// Take new flows again.
+    Drain {
+        /// Which backend.
+        #[command(flatten)]
+        which: WhichBackend,
+        /// Show how many flows are left, and when they may be gone, until there are none.
+        #[arg(long)]
+        wait: bool,
+        /// Give up waiting after this many seconds; the backend drains on.
+        #[arg(long, value_name = "SECONDS", requires = "wait", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=2_678_400))]
+        wait_s: u32,
+    },
+    /// Take new flows again, after `drain`.
     Undrain(WhichBackend),
+    /// Out at once: no new flows, and those it has end.
+    Disable(WhichBackend),
+    /// In again, after `disable` or `drain`.
+    Enable(WhichBackend),
     /// Forget run-time changes: as the configuration says.
     Reset(WhichBackend),
 }
@@ -288,5 +309,8 @@ impl From<CompletionShell> for Shell {
     }
 }
 
+pub use super::bfd::BfdArguments;
+pub use super::check::CheckArguments;
+pub use super::maintenance::MaintenanceArguments;
 pub use super::sriov::SriovCommand;
 pub use super::vrrp::{EventsArguments, FailoverArguments, VrrpArguments};

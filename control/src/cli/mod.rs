@@ -4,10 +4,14 @@
 //! be reached, 4 the configuration is invalid.
 
 pub mod args;
+mod bfd;
+pub mod check;
 mod client;
 mod config;
+mod drain;
 mod failure;
 mod generate;
+pub mod maintenance;
 mod output;
 mod run;
 mod sriov;

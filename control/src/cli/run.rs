@@ -15,7 +15,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::output::{Style, print, print_json, start_over};
 use super::view::{self, ServiceColumns};
-use super::{config, generate, sriov, vrrp};
+use super::{bfd, check, config, drain, generate, maintenance, sriov, vrrp};
 use crate::api_types::{ApiError, BackendPatch, Backends, Services, schema};
 
 /// Reads an answer as the type that was asked for.
@@ -54,11 +54,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }),
         Command::Service(service) => services(service, json, &client()?),
         Command::Backend(backend) => backends(backend, json, &client()?),
+        Command::Check(arguments) => check::show(arguments, json, &client()?),
+        Command::Maintenance(arguments) => maintenance::run(arguments, json, &client()?),
         Command::Flow(flow) => flows(flow, json, &client()?),
         Command::Explain(explain) => explained(explain, json, &client()?),
         Command::Config(command) => config::run(command, json, client),
         Command::Sriov(command) => sriov::run(command, arguments),
         Command::Doctor => sriov::doctor(json),
+        Command::Bfd(arguments) => bfd::show(arguments, json, &client()?),
         Command::Vrrp(arguments) => vrrp::show(arguments, json, &client()?),
         Command::Failover(arguments) => vrrp::failover(arguments, json, &client()?),
         Command::Events(arguments) => vrrp::events(arguments, json, &client()?),
@@ -100,7 +103,12 @@ fn not_found(what: &str, name: &str) -> Failure {
 }
 
 /// Keeps the entries of `list` whose `key` is `wanted`.
-fn keep(answer: &mut Value, list: &str, key: &str, wanted: Option<&String>) -> Result<(), Failure> {
+pub(super) fn keep(
+    answer: &mut Value,
+    list: &str,
+    key: &str,
+    wanted: Option<&String>,
+) -> Result<(), Failure> {
     let Some(wanted) = wanted else { return Ok(()) };
     if let Some(entries) = answer[list].as_array_mut() {
         entries.retain(|entry| entry[key] == wanted.as_str());
@@ -152,6 +160,12 @@ fn backends(arguments: &BackendArguments, json: bool, client: &Client) -> Result
         });
     };
     let answer = client.send_json(&Method::PATCH, "/v1/backends", &patch(change))?;
+    if let BackendChange::Drain {
+        wait: true, wait_s, ..
+    } = change
+    {
+        return drain::wait(&typed(&answer)?, *wait_s, json, client);
+    }
     if json {
         return print_json(&answer, false);
     }
@@ -165,6 +179,7 @@ fn patch(change: &BackendChange) -> BackendPatch {
         backend: which.backend.clone(),
         weight: None,
         drain: None,
+        disable: None,
         reset: false,
     };
     match change {
@@ -172,12 +187,21 @@ fn patch(change: &BackendChange) -> BackendPatch {
             weight: Some(*weight),
             ..of(which)
         },
-        BackendChange::Drain(which) => BackendPatch {
+        BackendChange::Drain { which, .. } => BackendPatch {
             drain: Some(true),
             ..of(which)
         },
         BackendChange::Undrain(which) => BackendPatch {
             drain: Some(false),
+            ..of(which)
+        },
+        BackendChange::Disable(which) => BackendPatch {
+            disable: Some(true),
+            ..of(which)
+        },
+        BackendChange::Enable(which) => BackendPatch {
+            drain: Some(false),
+            disable: Some(false),
             ..of(which)
         },
         BackendChange::Reset(which) => BackendPatch {

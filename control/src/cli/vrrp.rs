@@ -52,8 +52,8 @@ pub struct EventsArguments {
 
 fn tone(state: &str) -> Tone {
     match state {
-        "active" => Tone::Good,
-        "fault" | "error" | "rival" => Tone::Bad,
+        "active" | "up" | "quorum-up" => Tone::Good,
+        "fault" | "error" | "rival" | "down" | "quorum-down" | "alarm" => Tone::Bad,
         "stopped" => Tone::Attention,
         _ => Tone::Normal,
     }
@@ -240,7 +240,7 @@ pub(super) fn events(arguments: &EventsArguments, json: bool, client: &Client) -
         let events: Events = typed(&answer)?;
         if json && !(arguments.follow && events.events.is_empty()) {
             print_json(&answer, arguments.follow)?;
-        } else if !json {
+        } else if !json && !events.events.is_empty() {
             let lines: String = events.events.iter().map(|event| line(event, style)).collect();
             print(&lines)?;
         }
@@ -255,5 +255,10 @@ pub(super) fn events(arguments: &EventsArguments, json: bool, client: &Client) -
 fn line(event: &Event, style: Style) -> String {
     let at = crate::api::rfc3339::text(event.unix_ms);
     let kind = paint(&event.kind, tone(&event.kind), style);
-    format!("{at} {} {kind}: {}\n", event.vrrp, event.text)
+    let about = if event.vrrp.is_empty() {
+        &event.object
+    } else {
+        &event.vrrp
+    };
+    format!("{at} {about} {kind}: {}\n", event.text)
 }

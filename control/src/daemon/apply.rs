@@ -110,7 +110,7 @@ impl Daemon {
             return;
         };
         let config = &candidate.proposal.config;
-        let overrides = self.overrides_after(config);
+        let overrides = self.with_maintenance(self.overrides_after(config), config);
         let drains = self.drains_after(config, self.clock.now());
         let desired = self.desired_with(config, &overrides, &drains);
         candidate.offered = true;
@@ -182,6 +182,14 @@ impl Daemon {
 
     fn log_applied(&self, applied: &Applied) {
         let checks = targets::targets(&self.in_force.config).len();
+        if !applied.changes.is_empty() {
+            let text = format!(
+                "{} applied: {} changes",
+                self.in_force.file,
+                applied.changes.len()
+            );
+            self.note("config", "config", &text);
+        }
         tracing::info!(
             changes = applied.changes.len(),
             checks,

@@ -8,14 +8,19 @@
 //!   word.
 //! - [`guard`]: what needs a confirmation.
 //! - [`runtime`]: overrides, and backends that drain after their removal.
+//! - [`maintenance`]: backends that an operator works on; outlives this process.
+//! - [`pools`]: quorum, alarms, and whom they concern.
 //! - [`view`]: a snapshot for the API.
 
 mod apply;
 pub mod guard;
+mod maintenance;
+pub mod pools;
 mod runtime;
 mod settle;
 pub mod view;
 
+use crate::bfd::Bfd;
 use crate::clock::Clock;
 use crate::health::Checks;
 use crate::health::book::Change;
@@ -24,15 +29,19 @@ use crate::publish::{BackendName, Drains, Overrides, Publisher};
 use crate::systemd::Manager;
 use crate::vrrp::Vrrp;
 use apply::Candidate;
+use maintenance::Maintenance;
+use pools::{Job, Passive, PoolStates};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use view::View;
 use weir_configs::Config;
+use weir_proto::health::Outcome;
 use weir_proto::time::Instant;
 
 pub use apply::{Applied, Proposal, Refused};
+pub use maintenance::{Change as MaintenanceChange, Maintained, MaintenanceError};
 pub use runtime::{Patch, PatchError};
 
 /// Requests of the API that may wait; one past that is told to try again.
@@ -64,12 +73,19 @@ pub enum Request {
     View(oneshot::Sender<View>),
     /// A change of a backend at run time.
     Patch(Patch, oneshot::Sender<Result<BackendName, PatchError>>),
+    /// Begin or end work on a backend, or on all backends of an address.
+    Maintain(
+        maintenance::Change,
+        oneshot::Sender<Result<Vec<BackendName>, MaintenanceError>>,
+    ),
     /// A configuration to take.
     Apply(Box<Proposal>, oneshot::Sender<Result<Applied, Refused>>),
     /// Read the file again, as SIGHUP does.
     Reload,
     /// Every virtual router.
     Vrrp(oneshot::Sender<Vec<crate::vrrp::status::Status>>),
+    /// Every BFD session.
+    Bfd(oneshot::Sender<crate::bfd::status::Sessions>),
     /// Events from this number on.
     Events(u64, oneshot::Sender<Vec<crate::vrrp::status::Event>>),
     /// Hand the addresses of a virtual router over, or of all; or take part in elections again.
@@ -105,8 +121,14 @@ pub struct Daemon {
     last_error: Option<String>,
     overrides: Overrides,
     drains: Drains,
+    maintenance: Maintenance,
     checks: Checks,
+    pools: PoolStates,
+    passive: Passive,
+    /// Takes programs of pools.
+    programs: mpsc::Sender<Job>,
     vrrp: Vrrp,
+    bfd: Bfd,
     publisher: Publisher,
     /// When the transaction under way was sent.
     sent_at: Option<Instant>,
@@ -133,6 +155,7 @@ impl Daemon {
     pub fn start(options: Options) -> std::io::Result<(Self, Requests)> {
         let clock = Clock::start();
         let vrrp = Vrrp::start(clock, &options.node)?;
+        let bfd = Bfd::start(clock, options.seed, vrrp.tracker())?;
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let (link, reports) = Link::start(&options.dataplane_socket);
         let config = Arc::new(options.config.clone());
@@ -147,8 +170,13 @@ impl Daemon {
             last_error: None,
             overrides: Overrides::new(),
             drains: Drains::new(),
+            maintenance: Maintenance::load(&options.config.control),
             checks: Checks::new(clock, options.seed),
+            pools: PoolStates::new(),
+            passive: Passive::default(),
+            programs: pools::runner(),
             vrrp,
+            bfd,
             publisher: Publisher::default(),
             sent_at: None,
             retry_at: None,
@@ -187,12 +215,16 @@ impl Daemon {
                     self.on_tick();
                     self.show_status();
                 }
-                () = self.vrrp.changed() => self.dirty = true,
+                () = self.vrrp.changed() => {
+                    self.suspend_checks();
+                    self.dirty = true;
+                }
                 _ = watchdog.tick() => self.manager.alive(),
             }
             self.settle();
         }
         self.manager.stopping();
+        self.say_farewell().await;
         self.let_go().await;
     }
 
@@ -201,9 +233,11 @@ impl Daemon {
             // An asker that has gone away misses nothing.
             Request::View(reply) => drop(reply.send(self.view())),
             Request::Patch(patch, reply) => drop(reply.send(self.patch(patch))),
+            Request::Maintain(change, reply) => drop(reply.send(self.maintain(&change))),
             Request::Apply(proposal, reply) => self.propose(*proposal, Some(reply)),
             Request::Reload => self.reload(),
             Request::Vrrp(reply) => drop(reply.send(self.vrrp.status())),
+            Request::Bfd(reply) => drop(reply.send(self.bfd.status())),
             Request::Events(from, reply) => drop(reply.send(self.vrrp.events(from))),
             Request::HandOver { name, resume } => self.vrrp.hand_over(name.as_deref(), resume),
             Request::Stop => {}
@@ -211,51 +245,45 @@ impl Daemon {
     }
 
     fn on_verdict(&mut self, change: &Change) {
-        let address = change.target.address;
+        let address = change.target.address.to_string();
         let report = &change.report;
-        match report.outcome {
-            weir_proto::health::Outcome::Pass | weir_proto::health::Outcome::Weight(_) => {
-                tracing::info!(server = %address, "check passes: {}", report.health)
-            }
-            weir_proto::health::Outcome::Fail(why) => {
-                tracing::warn!(server = %address, reason = %why, "check fails: {}", report.health);
-            }
-        }
+        let (kind, text) = match report.outcome {
+            Outcome::Fail(why) => ("down", format!("server {address} is {}: {why}", report.health)),
+            Outcome::Pass | Outcome::Weight(_) if change.verdict => (
+                "up",
+                format!("server {address} is {}: its check passes", report.health),
+            ),
+            Outcome::Pass => ("up", format!("server {address} passes its check")),
+            Outcome::Weight(weight) => ("weight", format!("server {address} asks for weight {weight}")),
+        };
+        self.note(&address, kind, &text);
         self.dirty = true;
+    }
+
+    /// Logs and remembers what happened.
+    fn note(&self, object: &str, kind: &str, text: &str) {
+        match kind {
+            "down" | "quorum-down" => tracing::warn!(object, kind, "{text}"),
+            "alarm" => tracing::error!(object, kind, "{text}"),
+            _ => tracing::info!(object, kind, "{text}"),
+        }
+        self.vrrp
+            .note(self.clock.unix_ms(self.clock.now()), object, kind, text);
     }
 
     fn on_tick(&mut self) {
         let now = self.clock.now();
         self.end_drains(now);
         self.watch_acknowledgement(now);
+        self.watch_maintenance();
+        self.dirty |= self.passive.expire(now) || self.is_removal_due(now);
         self.track_services();
-    }
-
-    /// Tells virtual routers which of the services they track have a server.
-    fn track_services(&self) {
-        let config = &self.in_force.config;
-        let tracks = config.vrrps.iter().flat_map(|vrrp| &vrrp.tracks);
-        for track in tracks {
-            let weir_configs::Tracked::Service(name) = &track.what else {
-                continue;
-            };
-            let Some(service) = config.service(name) else {
-                continue;
-            };
-            let book = self.checks.book();
-            let up = service.backends.iter().any(|backend| {
-                let target = crate::health::targets::target(backend);
-                let healthy =
-                    target.is_none_or(|target| book.health(&target) == weir_proto::health::Health::Up);
-                healthy && backend.weight_configured() > 0
-            });
-            self.vrrp.track(&track.what.label(), up);
-        }
     }
 
     /// At the end, virtual routers say that they stop, and the dataplane is told to let their addresses go.
     async fn let_go(&mut self) {
         self.vrrp.stop();
+        self.bfd.stop();
         if self.session.is_none() || !self.in_force.config.vrrps.iter().any(|vrrp| vrrp.port.is_some()) {
             return;
         }
@@ -279,9 +307,14 @@ impl Daemon {
 
     /// Checks exactly what the configuration in force has checked.
     fn watch_targets(&mut self) {
-        let targets = crate::health::targets::targets(&self.in_force.config);
+        let config = Arc::clone(&self.in_force.config);
+        let targets = crate::health::targets::targets(&config);
         self.checks.reconcile(&targets);
-        self.vrrp.configure(&self.in_force.config);
+        self.vrrp.configure(&config);
+        self.bfd.configure(&config);
+        self.suspend_checks();
+        self.passive.keep(|name| runtime::is_configured(&config, name));
+        self.maintenance.configure(&config.control);
         self.mute_checks();
         self.dirty = true;
     }

@@ -2,6 +2,7 @@
 
 use super::{Daemon, Instant};
 use crate::link::Loads;
+use crate::publish::pool::drains_on_removal;
 use crate::publish::{BackendName, Drain, Drains, Override, Overrides, backend_key, service_keys};
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -10,9 +11,6 @@ use std::time::Duration;
 use thiserror::Error;
 use weir_configs::{Backend, Config, Service};
 use weir_rings::message::{BackendKey, ServiceKey};
-
-/// A removed backend keeps flows that do not end for this long; then they are cut.
-const DRAIN_MAX: Duration = Duration::from_secs(3_600);
 
 /// A change of one backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +23,8 @@ pub struct Patch {
     pub weight: Option<u16>,
     /// Whether it drains from now on.
     pub drain: Option<bool>,
+    /// Whether it is taken out from now on, with its flows.
+    pub disable: Option<bool>,
     /// Forget earlier changes first.
     pub reset: bool,
 }
@@ -52,14 +52,15 @@ pub enum PatchError {
         backend: String,
     },
     /// Nothing to do.
-    #[error("nothing to change: give weight, drain or reset")]
+    #[error("nothing to change: give weight, drain, disable or reset")]
     Nothing,
 }
 
 impl Daemon {
     /// Changes a backend until it is reset, until its configuration changes, or until this daemon restarts.
     pub(super) fn patch(&mut self, patch: Patch) -> Result<BackendName, PatchError> {
-        if patch.weight.is_none() && patch.drain.is_none() && !patch.reset {
+        let nothing = patch.weight.is_none() && patch.drain.is_none() && patch.disable.is_none();
+        if nothing && !patch.reset {
             return Err(PatchError::Nothing);
         }
         let name = find(&self.in_force.config, &patch)?;
@@ -71,8 +72,9 @@ impl Daemon {
         let after = Override {
             weight: patch.weight.or(before.weight),
             drain: patch.drain.or(before.drain),
+            disable: patch.disable.or(before.disable),
         };
-        tracing::info!(backend = %name, weight = after.weight, drain = after.drain, "backend changed at run time");
+        self.note(&name.to_string(), "changed", &after.told(&name));
         if after != Override::default() {
             self.overrides.insert(name.clone(), after);
         }
@@ -93,7 +95,7 @@ impl Daemon {
     }
 
     /// The drains after the step to `config`: those under way whose service stays, and the backends it removes. Where
-    /// flows to a missing server are to end at once, there are none; nor where a backend has no flow.
+    /// flows of a removed server are to end at once, there are none; nor where a backend has no flow.
     pub(super) fn drains_after(&self, config: &Config, now: Instant) -> Drains {
         let loads = Loads::read(self.session.as_deref());
         let kept: HashSet<BackendName> = backends(config)
@@ -103,9 +105,12 @@ impl Daemon {
         let removed = old.filter(|(service, backend)| !kept.contains(&name(service, backend)));
         let new = removed.filter(|(service, backend)| self.has_flows(&loads, service, backend));
         let new = new.map(|(service, backend)| {
+            let service_after = config.service(&service.name).unwrap_or(service);
+            let most = Duration::from_secs(service_after.pool.drain_timeout_s.into());
             let drain = Drain {
                 backend: backend.clone(),
-                until: now + DRAIN_MAX,
+                since: now,
+                until: now + most,
             };
             (name(service, backend), drain)
         });
@@ -113,7 +118,7 @@ impl Daemon {
         drains.extend(self.drains.clone());
         drains.retain(|name, _| {
             let service = config.service(&name.service);
-            service.is_some_and(|service| !service.ipvs.expire_nodest_conn) && !kept.contains(name)
+            service.is_some_and(drains_on_removal) && !kept.contains(name)
         });
         drains
     }
@@ -137,17 +142,46 @@ impl Daemon {
             backend: SocketAddr::new(backend.address, backend.port),
         };
         if self.drains.remove(&name).is_some() {
-            tracing::info!(backend = %name, "the removed backend has drained");
+            let text = format!("the removed backend {name} has drained");
+            self.note(&name.to_string(), "drained", &text);
             self.dirty = true;
             return;
         }
-        let drain = self.overrides.get(&name).and_then(|set| set.drain);
+        let drain = self.overrides_in_force().get(&name).and_then(|set| set.drain);
         let wanted =
             drain.unwrap_or_else(|| lookup(&config, &name).is_some_and(|(_, backend)| backend.drain));
         match wanted {
-            true => tracing::info!(backend = %name, "drained: no flow is left"),
+            true => {
+                let text = format!("backend {name} has drained: no flow is left");
+                self.note(&name.to_string(), "drained", &text);
+            }
             false => tracing::debug!(backend = %name, "the backend that is down has no flow left"),
         }
+    }
+
+    /// The traffic of a backend says something about it.
+    pub(super) fn on_passive(&mut self, service: ServiceKey, backend: BackendKey, good: bool) {
+        let config = Arc::clone(&self.in_force.config);
+        let mut services = config.services.iter();
+        let Some(service) = services.find(|candidate| service_keys(candidate).any(|key| key == service))
+        else {
+            return;
+        };
+        let address = SocketAddr::new(backend.address, backend.port);
+        let backend = service.backends.iter().find(|other| other.address == address);
+        let (Some(rule), Some(backend)) = (service.pool.passive, backend) else {
+            return;
+        };
+        let name = name(service, backend);
+        if !self.passive.observe(name.clone(), rule, good, self.clock.now()) {
+            return;
+        }
+        let text = format!("the traffic of backend {name} stays unanswered");
+        self.note(&name.to_string(), "passive", &text);
+        for target in crate::health::targets::of_backend(backend) {
+            self.checks.suspect(&target);
+        }
+        self.dirty |= rule.decides;
     }
 
     /// Ends drains that have no flow left or have lasted too long.
@@ -163,8 +197,12 @@ impl Daemon {
         });
         let over: Vec<BackendName> = over.map(|(name, _)| name.clone()).collect();
         for name in over {
-            tracing::info!(backend = %name, "removed backend has drained, or its time is over");
-            self.drains.remove(&name);
+            let cut = self.drains.remove(&name).is_some_and(|drain| drain.until <= now);
+            let text = match cut {
+                true => format!("the drain of the removed backend {name} took too long: its flows are cut"),
+                false => format!("the removed backend {name} has drained"),
+            };
+            self.note(&name.to_string(), "drained", &text);
             self.dirty = true;
         }
     }
@@ -182,6 +220,11 @@ fn name(service: &Service, backend: &Backend) -> BackendName {
         service: service.name.clone(),
         backend: backend.address,
     }
+}
+
+/// Whether the configuration has this backend.
+pub(super) fn is_configured(config: &Config, name: &BackendName) -> bool {
+    lookup(config, name).is_some()
 }
 
 /// The configured backend of that name.

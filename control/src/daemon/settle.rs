@@ -6,7 +6,7 @@ use crate::publish::{Desired, Drains, Inputs, Overrides, Verdict, desired};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_configs::Config;
-use weir_rings::message::Event;
+use weir_rings::message::{Event, PassiveSign};
 
 /// A dataplane that has not acknowledged a transaction after this time is connected to anew.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(10);
@@ -16,6 +16,9 @@ const RETRY: Duration = Duration::from_secs(30);
 impl Daemon {
     /// Sends what is due, if the dataplane can take it now.
     pub(super) fn settle(&mut self) {
+        if self.dirty {
+            self.assess_pools();
+        }
         if self.session.is_none() || self.publisher.is_under_way() {
             return;
         }
@@ -39,22 +42,15 @@ impl Daemon {
 
     /// What the dataplane should hold by the configuration in force.
     fn desired(&self) -> Desired {
-        self.desired_with(&self.in_force.config, &self.overrides, &self.drains)
+        self.desired_with(&self.in_force.config, &self.overrides_in_force(), &self.drains)
     }
 
     /// What it should hold by another one.
     pub(super) fn desired_with(&self, config: &Config, overrides: &Overrides, drains: &Drains) -> Desired {
-        desired(&Inputs {
-            config,
-            ports: &self.port_names(),
-            health: &|target| self.checks.book().health(target),
-            overrides,
-            drains,
-            owns: &|address| self.vrrp.holding(config, address),
-        })
+        self.with_inputs(config, overrides, |inputs| desired(&Inputs { drains, ..*inputs }))
     }
 
-    fn port_names(&self) -> Vec<String> {
+    pub(super) fn port_names(&self) -> Vec<String> {
         match &self.session {
             Some(session) => session
                 .hello
@@ -202,9 +198,7 @@ impl Daemon {
                 service,
                 backend,
                 sign,
-            } => {
-                tracing::debug!(%service, %backend, %sign, "passive sign");
-            }
+            } => self.on_passive(service, backend, sign == PassiveSign::Up),
         }
     }
 

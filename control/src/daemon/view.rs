@@ -1,13 +1,15 @@
 //! A snapshot of everything the API shows, so that no answer is put together while the daemon waits.
 
-use super::Daemon;
+use super::pools::PoolState;
+use super::{Daemon, Maintained};
 use crate::clock::Clock;
 use crate::health::book::Record;
 use crate::link::{Link, Session};
-use crate::publish::{BackendName, Drains, Inputs, Override, Standing, standing};
+use crate::publish::pool::pool;
+use crate::publish::{BackendName, Drains, Override, Overrides, Standing};
 use std::path::PathBuf;
 use std::sync::Arc;
-use weir_configs::{Change, Config};
+use weir_configs::{Backend, Change, Config, Service};
 use weir_proto::time::Instant;
 
 /// Where one backend stands, and what its check has found.
@@ -15,8 +17,8 @@ use weir_proto::time::Instant;
 pub struct BackendView {
     /// Where it stands.
     pub standing: Standing,
-    /// What its check has found.
-    pub record: Option<Record>,
+    /// What its checks have found, in order.
+    pub records: Vec<Option<Record>>,
     /// What was set at run time.
     pub set: Override,
 }
@@ -40,6 +42,10 @@ pub struct View {
     pub published_generation: Option<u64>,
     /// For each service of the configuration, its backends in order.
     pub backends: Vec<Vec<BackendView>>,
+    /// The pool of each service, in order.
+    pub pools: Vec<Option<PoolState>>,
+    /// Backends that somebody works on.
+    pub maintenance: Vec<Maintained>,
     /// Backends that drain after their removal.
     pub drains: Drains,
     /// What of the configuration the dataplane cannot be told.
@@ -70,6 +76,13 @@ impl Daemon {
             generation: self.publisher.generation(),
             published_generation: self.publisher.published_generation(),
             backends: self.backend_views(),
+            pools: {
+                let services = self.in_force.config.services.iter();
+                services
+                    .map(|service| self.pools.get(&service.name).copied())
+                    .collect()
+            },
+            maintenance: self.maintenance.list(&self.in_force.config),
             drains: self.drains.clone(),
             problems: self.problems.clone(),
             restart_pending: self.restart_pending(),
@@ -82,38 +95,39 @@ impl Daemon {
     }
 
     fn backend_views(&self) -> Vec<Vec<BackendView>> {
-        let book = self.checks.book();
-        let inputs = Inputs {
-            config: &self.in_force.config,
-            ports: &[],
-            health: &|target| book.health(target),
-            overrides: &self.overrides,
-            drains: &self.drains,
-            owns: &|address| self.vrrp.holding(&self.in_force.config, address),
+        let config = &self.in_force.config;
+        let overrides = self.overrides_in_force();
+        self.with_inputs(config, &overrides, |inputs| {
+            let services = config.services.iter();
+            services
+                .map(|service| {
+                    let standings = pool(inputs, service).standings.into_iter();
+                    let pairs = service.backends.iter().zip(standings);
+                    pairs
+                        .map(|(backend, standing)| self.backend_view(service, backend, standing, &overrides))
+                        .collect()
+                })
+                .collect()
+        })
+    }
+
+    fn backend_view(
+        &self,
+        service: &Service,
+        backend: &Backend,
+        standing: Standing,
+        overrides: &Overrides,
+    ) -> BackendView {
+        let name = BackendName {
+            service: service.name.clone(),
+            backend: backend.address,
         };
-        let services = self.in_force.config.services.iter();
-        services
-            .map(|service| {
-                let backends = service.backends.iter();
-                backends
-                    .map(|backend| {
-                        let standing = standing(&inputs, service, backend);
-                        let name = BackendName {
-                            service: service.name.clone(),
-                            backend: backend.address,
-                        };
-                        BackendView {
-                            record: standing
-                                .target
-                                .as_ref()
-                                .and_then(|target| book.record(target))
-                                .cloned(),
-                            set: self.overrides.get(&name).copied().unwrap_or_default(),
-                            standing,
-                        }
-                    })
-                    .collect()
-            })
-            .collect()
+        let book = self.checks.book();
+        let records = standing.targets.iter().map(|target| book.record(target).cloned());
+        BackendView {
+            records: records.collect(),
+            set: overrides.get(&name).copied().unwrap_or_default(),
+            standing,
+        }
     }
 }

@@ -213,17 +213,17 @@ impl Book {
 
     /// What the pool has to know of `target`; nothing is known of one that is not checked.
     pub fn finding(&self, target: &Target) -> Finding {
-        self.records
-            .get(target)
-            .map_or(Finding::UNKNOWN, Record::finding)
+        self.records.get(target).map_or(Finding::UNKNOWN, Record::finding)
     }
 
     /// What is known of a target that asks the same thing of the same server, however often.
     pub(super) fn past(&self, target: &Target) -> Finding {
-        let asks_the_same = |other: &Target| Target {
-            pace: target.pace,
-            ..other.clone()
-        } == *target;
+        let asks_the_same = |other: &Target| {
+            Target {
+                pace: target.pace,
+                ..other.clone()
+            } == *target
+        };
         let same = self
             .records
             .iter()

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
-use weir_proto::health::check::{Pace, Report};
 use weir_proto::health::Dialogue;
+use weir_proto::health::check::{Pace, Report};
 
 pub use connection::tls::Tls;
 
@@ -216,11 +216,10 @@ impl Checks {
             return;
         }
         let task = error.id();
-        let found = self.running.iter().find(|(_, running)| {
-            running
-                .as_ref()
-                .is_some_and(|running| running.task.id() == task)
-        });
+        let found = self
+            .running
+            .iter()
+            .find(|(_, running)| running.as_ref().is_some_and(|running| running.task.id() == task));
         let Some(target) = found.map(|(target, _)| Arc::clone(target)) else {
             return;
         };

@@ -4,9 +4,9 @@ use super::*;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use weir_proto::health::Outcome;
 use weir_proto::health::http::{Get, HEAD_BYTES_MAX};
 use weir_proto::health::probe::{Failure, Fault};
+use weir_proto::health::{Health, Outcome};
 
 fn pace() -> Pace {
     Pace {
@@ -161,7 +161,7 @@ async fn a_server_that_comes_back_rises() {
         .await
         .unwrap();
     assert_eq!(
-        (down.report.health, checks.book().health(&target)),
+        (down.report.health, checks.book().finding(&target).health),
         (Health::Down, Health::Down)
     );
     let listener = TcpListener::bind(address).await.unwrap();
@@ -211,7 +211,7 @@ async fn reconciling_keeps_what_is_known_of_unchanged_targets() {
         "unchanged: nothing is forgotten"
     );
     assert_eq!(
-        checks.book().health(&slower),
+        checks.book().finding(&slower).health,
         Health::Up,
         "changed: starts as configured"
     );

@@ -1,17 +1,21 @@
 //! The one function from everything that is known to what the dataplane should hold.
 //!
-//! A backend that is down stays in the table, drained and of weight 0: it gets nothing new and its flows go on, which a
-//! server that is merely slow deserves (keepalived's `inhibit_on_failure`). With `expire_nodest_conn` it is taken out
-//! instead, so that its flows end at their next packet and are scheduled anew.
+//! Who of a service's backends gets what is the pool's affair ([`super::pool`]). A backend that is down usually stays in
+//! the table, drained and of weight 0: it gets nothing new and its flows go on, which a server that is merely slow
+//! deserves (keepalived's `inhibit_on_failure`). With `expire_nodest_conn` it is taken out instead, so that its flows end
+//! at their next packet and are scheduled anew.
 
-use super::standing::{Drains, Overrides, Standing, standing};
-use super::{Table, convert};
+use super::pool::{ends_flows_of_removed, pool};
+use super::standing::{Drains, Overrides};
+use super::{BackendName, Table, convert};
 use crate::health::Target;
+use crate::health::book::Finding;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use weir_configs::{Config, Ipvs};
-use weir_proto::health::Health;
+use weir_configs::Config;
+use weir_proto::health::pool::{Seat, Why};
+use weir_proto::time::Instant;
 use weir_rings::message as ring;
 
 /// Lowest source port of FULLNAT: those below belong to services.
@@ -24,14 +28,39 @@ pub struct Inputs<'a> {
     pub config: &'a Config,
     /// Names of the dataplane's ports in its own order.
     pub ports: &'a [String],
-    /// The verdict on a target.
-    pub health: &'a dyn Fn(&Target) -> Health,
+    /// What a check has found.
+    pub health: &'a dyn Fn(&Target) -> Finding,
+    /// What a backend's traffic shows, where that alone may decide.
+    pub passive: &'a dyn Fn(&BackendName) -> Option<Finding>,
+    /// Whether a service had a quorum so far; nothing for one that is new.
+    pub quorum: &'a dyn Fn(&str) -> Option<bool>,
+    /// This moment.
+    pub now: Instant,
     /// What operators have set at run time.
     pub overrides: &'a Overrides,
     /// Backends taken out of the configuration that keep their flows a while.
     pub drains: &'a Drains,
     /// How this box stands to an address.
     pub owns: &'a dyn Fn(IpAddr) -> Holding,
+}
+
+impl<'a> Inputs<'a> {
+    /// A configuration of which nothing else is known: all is well.
+    pub fn of(config: &'a Config) -> Self {
+        static NOBODY: Overrides = Overrides::new();
+        static NOTHING: Drains = Drains::new();
+        Self {
+            config,
+            ports: &[],
+            health: &|_| Finding::UP,
+            passive: &|_| None,
+            quorum: &|_| None,
+            now: Instant::ZERO,
+            overrides: &NOBODY,
+            drains: &NOTHING,
+            owns: &|_| Holding::ALONE,
+        }
+    }
 }
 
 /// How this box stands to an address of services.
@@ -152,11 +181,12 @@ impl Builder<'_> {
             let local = local_address(key, *local);
             self.desired.table.local_addresses.insert(local.key, local);
         }
-        for backend in &service.backends {
-            let standing = standing(self.inputs, service, backend);
-            if stays(&standing, service.ipvs) {
-                self.backend(key, backend, &standing);
-            }
+        let pool = pool(self.inputs, service);
+        for (backend, seat) in service.backends.iter().zip(&pool.decision.seats) {
+            self.backend(key, backend, *seat);
+        }
+        if let Some(sorry) = &service.pool.sorry_server {
+            self.backend(key, &sorry.server.0, pool.decision.sorry);
         }
         self.drains(service, key);
     }
@@ -184,19 +214,26 @@ impl Builder<'_> {
             mss_clamp: convert::mss_clamp(service),
             no_server: convert::no_server(service.no_server),
             timeouts: (service.timeouts != config.timeouts).then(|| convert::timeouts(&service.timeouts)),
-            policy: convert::policy(service.ipvs),
+            policy: ring::FlowPolicy {
+                expire_nodest: ends_flows_of_removed(service),
+                ..convert::policy(service.ipvs)
+            },
             vlan: convert::vlan(service.vlan),
-            passive_check: false,
+            passive_check: service.pool.passive.is_some(),
         }
     }
 
-    fn backend(&mut self, service: ring::ServiceKey, backend: &weir_configs::Backend, standing: &Standing) {
-        let out = standing.health == Health::Down || standing.drain;
+    fn backend(&mut self, service: ring::ServiceKey, backend: &weir_configs::Backend, seat: Seat) {
+        let drain = match seat {
+            Seat::In(_) | Seat::Kept(_) | Seat::Held(_) => false,
+            Seat::Quiet(_) => true,
+            Seat::Out(_) => return,
+        };
         let record = ring::Backend {
-            weight: if out { 0 } else { standing.weight },
+            weight: seat.weight(),
             upper_threshold: backend.upper_threshold,
             lower_threshold: backend.lower_threshold,
-            drain: out,
+            drain,
             vlan: convert::vlan(backend.vlan),
             ..ring::Backend::new(
                 service,
@@ -219,13 +256,7 @@ impl Builder<'_> {
             if configured {
                 continue;
             }
-            let standing = Standing {
-                target: None,
-                health: Health::Up,
-                weight: 0,
-                drain: true,
-            };
-            self.backend(key, &drain.backend, &standing);
+            self.backend(key, &drain.backend, Seat::Quiet(Why::Drain));
         }
     }
 
@@ -293,11 +324,6 @@ impl Builder<'_> {
     fn problem(&mut self, problem: String) {
         self.desired.problems.push(problem);
     }
-}
-
-/// A backend that is down leaves the table only where flows to a missing server are to end at once.
-fn stays(standing: &Standing, ipvs: Ipvs) -> bool {
-    standing.health == Health::Up || !ipvs.expire_nodest_conn
 }
 
 /// The service's key at one of its addresses.

@@ -7,6 +7,7 @@
 
 mod convert;
 mod desired;
+pub mod pool;
 mod publisher;
 mod standing;
 mod table;
@@ -14,7 +15,7 @@ mod table;
 pub use desired::{Desired, Holding, Inputs, desired};
 pub(crate) use desired::{backend_key, service_key, service_keys};
 pub use publisher::{Publisher, Refusal, Sending, Verdict};
-pub use standing::{Drain, Drains, Override, Overrides, Standing, WhyOut, standing};
+pub use standing::{Drain, Drains, Override, Overrides, Standing, WhyOut};
 pub use table::Table;
 
 /// Names a configured backend: the service's name and the backend's address.

@@ -1,10 +1,12 @@
 //! Where one configured backend stands: which weight it has, whether it takes new connections, and why not.
 
 use super::{BackendName, Inputs};
+use crate::health::book::Finding;
 use crate::health::{Target, targets};
 use std::collections::BTreeMap;
 use weir_configs::{Backend, Service};
 use weir_proto::health::Health;
+use weir_proto::health::pool::{Member, Seat, Why};
 use weir_proto::time::Instant;
 
 /// What an operator has set at run time, on top of the configuration; survives reloads, not a restart.
@@ -14,6 +16,28 @@ pub struct Override {
     pub weight: Option<u16>,
     /// Replaces the configured `drain`.
     pub drain: Option<bool>,
+    /// Taken out, with its flows.
+    pub disable: Option<bool>,
+}
+
+impl Override {
+    /// What it makes of a backend, for a person.
+    pub(crate) fn told(&self, name: &BackendName) -> String {
+        let mut words = Vec::new();
+        words.extend(self.weight.map(|weight| format!("weight {weight}")));
+        words.extend(
+            self.drain
+                .map(|drain| if drain { "draining" } else { "not draining" }.to_owned()),
+        );
+        words.extend(
+            self.disable
+                .map(|out| if out { "disabled" } else { "enabled" }.to_owned()),
+        );
+        if words.is_empty() {
+            words.push("as configured".to_owned());
+        }
+        format!("backend {name} set at run time: {}", words.join(", "))
+    }
 }
 
 /// Every override in force; a backend without any is not in it.
@@ -24,6 +48,8 @@ pub type Overrides = BTreeMap<BackendName, Override>;
 pub struct Drain {
     /// As it was configured last.
     pub backend: Backend,
+    /// When it left.
+    pub since: Instant,
     /// When it is taken out even if flows are left.
     pub until: Instant,
 }
@@ -40,47 +66,100 @@ pub enum WhyOut {
     Drain,
     /// Its weight is 0.
     WeightZero,
+    /// The sorry server stands in for it.
+    NoQuorum,
 }
 
 /// Where a backend stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// What its check checks; `None` without a check.
-    pub target: Option<Target>,
-    /// Its check's verdict; up without a check.
+    /// What its checks check.
+    pub targets: Vec<Target>,
+    /// The verdict of all its checks together; up without a check.
     pub health: Health,
-    /// Weight by configuration and override, before health and drain are looked at.
+    /// Since when.
+    pub since: Instant,
+    /// It has been up.
+    pub was_up: bool,
+    /// Weight by configuration, checks and override, before health and drain are looked at.
     pub weight: u16,
     /// Drained by configuration or override.
     pub drain: bool,
+    /// Taken out by override.
+    pub disabled: bool,
+    /// What the pool gives it.
+    pub seat: Seat,
 }
 
 impl Standing {
     /// Why it gets no new connections, if it does not.
     pub fn why_out(&self) -> Option<WhyOut> {
-        match (self.health, self.drain, self.weight) {
-            (Health::Down, _, _) => Some(WhyOut::Down),
-            (Health::Up, true, _) => Some(WhyOut::Drain),
-            (Health::Up, false, 0) => Some(WhyOut::WeightZero),
-            (Health::Up, false, _) => None,
+        match self.seat {
+            Seat::In(0) | Seat::Kept(0) | Seat::Held(0) => Some(WhyOut::WeightZero),
+            Seat::In(_) | Seat::Kept(_) | Seat::Held(_) => None,
+            Seat::Quiet(Why::Down) | Seat::Out(Why::Down) => Some(WhyOut::Down),
+            Seat::Quiet(Why::Drain) | Seat::Out(Why::Drain) => Some(WhyOut::Drain),
+            Seat::Quiet(Why::NoQuorum) | Seat::Out(Why::NoQuorum) => Some(WhyOut::NoQuorum),
+        }
+    }
+
+    pub(super) fn member(&self) -> Member {
+        Member {
+            health: self.health,
+            since: self.since,
+            was_up: self.was_up,
+            weight: self.weight,
+            drain: self.drain || self.disabled,
         }
     }
 }
 
-/// Where `backend` of `service` stands.
-pub fn standing(inputs: &Inputs<'_>, service: &Service, backend: &Backend) -> Standing {
+/// Where `backend` of `service` stands by itself, before the pool is looked at.
+pub(super) fn standing(inputs: &Inputs<'_>, service: &Service, backend: &Backend) -> Standing {
     let name = BackendName {
         service: service.name.clone(),
         backend: backend.address,
     };
     let set = inputs.overrides.get(&name).copied().unwrap_or_default();
-    let target = targets::target(backend);
+    let targets: Vec<Target> = targets::of_backend(backend).collect();
+    let mut findings: Vec<Finding> = targets.iter().map(inputs.health).collect();
+    let asked: Vec<u16> = findings.iter().filter_map(|finding| finding.weight).collect();
+    findings.extend((inputs.passive)(&name));
+    let (health, since, was_up) = together(&findings, service.pool.alpha);
     Standing {
-        health: target
-            .as_ref()
-            .map_or(Health::Up, |target| (inputs.health)(target)),
-        target,
-        weight: set.weight.unwrap_or(backend.weight),
+        targets,
+        health,
+        since,
+        was_up,
+        weight: set.weight.unwrap_or_else(|| weight(backend.weight, &asked)),
         drain: set.drain.unwrap_or(backend.drain),
+        disabled: set.disable.unwrap_or(false),
+        seat: Seat::In(0),
     }
+}
+
+/// All checks must pass: down with the first that fails, up with the last that passes. With `alpha` a check that has
+/// never passed has failed, and a server with such a one was never up.
+fn together(findings: &[Finding], alpha: bool) -> (Health, Instant, bool) {
+    let down = |finding: &&Finding| finding.health == Health::Down || (alpha && !finding.proved);
+    let was_up = findings
+        .iter()
+        .all(|finding| finding.was_up && (finding.proved || !alpha));
+    match findings.iter().filter(down).map(|finding| finding.since).min() {
+        Some(since) => (Health::Down, since, was_up),
+        None => {
+            let since = findings.iter().map(|finding| finding.since).max();
+            (Health::Up, since.unwrap_or(Instant::ZERO), true)
+        }
+    }
+}
+
+/// keepalived's `effective_weight`: each check that asks for a weight moves the configured one by the difference.
+fn weight(configured: u16, asked: &[u16]) -> u16 {
+    let moved: i64 = asked
+        .iter()
+        .map(|asked| i64::from(*asked) - i64::from(configured))
+        .sum();
+    let weight = i64::from(configured) + moved;
+    u16::try_from(weight.max(0)).unwrap_or(u16::MAX)
 }

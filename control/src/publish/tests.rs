@@ -1,6 +1,7 @@
 //! The function and the plan, by random pairs of configurations: what a reload leaves behind is what a fresh start makes.
 
 use super::*;
+use crate::health::book::Finding;
 use crate::health::{Target, targets};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -144,12 +145,12 @@ fn ports() -> Vec<String> {
 
 fn table(config: &Config, salt: u64, overrides: &Overrides) -> Table {
     let desired = desired(&Inputs {
-        config,
         ports: &ports(),
-        health: &|target| verdict(target, salt),
+        health: &|target| verdict(target, salt).into(),
         overrides,
         drains: &Drains::new(),
         owns: &|_| Holding::ALONE,
+        ..Inputs::of(config)
     });
     assert_eq!(desired.problems, Vec::<String>::new());
     desired.table
@@ -291,7 +292,11 @@ fn name(octet: u8) -> BackendName {
 
 #[test]
 fn health_weight_and_drain_decide_what_a_backend_gets() {
-    let set = |weight, drain| Override { weight, drain };
+    let set = |weight, drain| Override {
+        weight,
+        drain,
+        disable: None,
+    };
     // (11 is down, flows of missing servers end, override of 11, what the table says of 11)
     let rows = [
         (false, false, set(None, None), Some((3, false))),
@@ -312,18 +317,18 @@ fn health_weight_and_drain_decide_what_a_backend_gets() {
         });
         let is_11 = |target: &Target| target.address.ip() == std::net::IpAddr::from([192, 0, 2, 11]);
         let desired = desired(&Inputs {
-            config: &config,
             ports: &ports(),
             health: &|target| {
                 if down && is_11(target) {
-                    Health::Down
+                    Health::Down.into()
                 } else {
-                    Health::Up
+                    Finding::UP
                 }
             },
             overrides: &Overrides::from([(name(11), set)]),
             drains: &Drains::new(),
             owns: &|_| Holding::ALONE,
+            ..Inputs::of(&config)
         });
         assert_eq!(
             held(&desired.table, 11),
@@ -347,6 +352,7 @@ fn removed_backends_drain_and_come_back_as_configured() {
     };
     let drain = |backend: &weir_configs::Backend| Drain {
         backend: backend.clone(),
+        since: Instant::ZERO,
         until: Instant::MAX,
     };
     let drains = Drains::from([
@@ -354,12 +360,11 @@ fn removed_backends_drain_and_come_back_as_configured() {
         (name(12), drain(&config.services[0].backends[1])),
     ]);
     let inputs = Inputs {
-        config: &config,
         ports: &ports(),
-        health: &|_| Health::Up,
         overrides: &Overrides::new(),
         drains: &drains,
         owns: &|_| Holding::ALONE,
+        ..Inputs::of(&config)
     };
     let table = desired(&inputs).table;
     assert_eq!(held(&table, 13), Some((0, true)));
@@ -374,15 +379,14 @@ fn removed_backends_drain_and_come_back_as_configured() {
 fn addresses_of_another_box_are_prepared_but_not_claimed() {
     let config = web("");
     let inputs = Inputs {
-        config: &config,
         ports: &ports(),
-        health: &|_| Health::Up,
         overrides: &Overrides::new(),
         drains: &Drains::new(),
         owns: &|_| Holding {
             owned: false,
             ..Holding::ALONE
         },
+        ..Inputs::of(&config)
     };
     let table = desired(&inputs).table;
     assert!(table.vips.values().all(|vip| !vip.owned));
@@ -394,12 +398,11 @@ fn ports_are_named_by_the_dataplanes_order_and_missing_ones_are_told() {
     let config = web("[[route]]\nto = \"0.0.0.0/0\"\nvia = \"198.51.100.1\"\n");
     let compute = |ports: &[String]| {
         desired(&Inputs {
-            config: &config,
             ports,
-            health: &|_| Health::Up,
             overrides: &Overrides::new(),
             drains: &Drains::new(),
             owns: &|_| Holding::ALONE,
+            ..Inputs::of(&config)
         })
     };
     let told = compute(&["wan".into(), "lan".into()]);

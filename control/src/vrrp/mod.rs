@@ -21,6 +21,8 @@ mod socket;
 pub mod status;
 mod track;
 
+pub(crate) use kernel::Interface;
+
 use crate::clock::Clock;
 use crate::publish::Holding;
 use runtime::{Command, Runtime};
@@ -85,6 +87,26 @@ pub(crate) struct Wanted {
     pub(crate) interface: String,
 }
 
+/// Tells virtual routers of what they track, from any thread.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    commands: std::sync::mpsc::Sender<Command>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Tracker {
+    /// Something is up or down; `name` is that of [`weir_configs::Tracked::label`].
+    pub fn track(&self, name: &str, up: bool) {
+        let command = Command::Track {
+            name: name.to_owned(),
+            up,
+        };
+        if self.commands.send(command).is_ok() {
+            runtime::wake(&self.wake);
+        }
+    }
+}
+
 /// The handle on the thread.
 #[derive(Debug)]
 pub struct Vrrp {
@@ -132,6 +154,14 @@ impl Vrrp {
             held,
             thread: Some(thread),
         })
+    }
+
+    /// A handle for others that find out what is up.
+    pub fn tracker(&self) -> Tracker {
+        Tracker {
+            commands: self.commands.clone(),
+            wake: Arc::clone(&self.wake),
+        }
     }
 
     /// Runs exactly the virtual routers of this configuration.
@@ -205,6 +235,18 @@ impl Vrrp {
     /// Every virtual router as it was at the last change or second.
     pub fn status(&self) -> Vec<status::Status> {
         locked(&self.shared).status.clone()
+    }
+
+    /// Remembers what happened to something else than a virtual router beside their events.
+    pub fn note(&self, unix_ms: u64, object: &str, kind: &str, text: &str) {
+        locked(&self.shared).remember(status::Event {
+            id: 0,
+            unix_ms,
+            vrrp: String::new(),
+            object: object.to_owned(),
+            kind: kind.to_owned(),
+            text: text.to_owned(),
+        });
     }
 
     /// Events from number `from` on.

@@ -62,6 +62,7 @@ impl Surroundings {
             id: 0,
             unix_ms: self.clock.unix_ms(now),
             vrrp: vrrp.to_owned(),
+            object: String::new(),
             kind: kind.to_owned(),
             text,
         });

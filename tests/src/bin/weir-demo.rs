@@ -183,14 +183,13 @@ fn accounts(stage: &Stage) -> Result<(), LabError> {
     print!("{}", stage.director.ctl(&["drops"])?);
     let Balance {
         rx,
-        originated,
         tx,
         punted,
         dropped,
         ..
     } = balance.clone();
     println!(
-        "\n    received {rx} + made here {originated} = sent {tx} + to the host {punted} + dropped {dropped}"
+        "\n    received {rx} = sent {tx} + to the host {punted} + dropped {dropped}"
     );
     expect(balance.is_even() && rx > 0, "the sum is exact")
 }

@@ -1,5 +1,6 @@
 //! From a snapshot to the answers: pure, and in the order of the configuration.
 
+pub(super) mod health;
 pub(super) mod queries;
 pub(super) mod traffic;
 
@@ -7,10 +8,12 @@ use super::error::Refusal;
 use super::rfc3339;
 use crate::api_types::{self as types, BackendState, schema};
 use crate::daemon::view::{BackendView, View};
+use crate::health::book::Record;
 use crate::link::{Loads, QueryError, Session};
 use crate::publish::WhyOut;
 use weir_configs::{Backend, Service};
-use weir_proto::health::{Health, Outcome};
+use weir_proto::health::Health;
+use weir_proto::health::pool::Seat;
 use weir_proto::time::Instant;
 use weir_rings::counters::WorkerCounts;
 
@@ -85,38 +88,45 @@ fn counts(view: &View) -> types::BackendCounts {
     for backend in view.backends.iter().flatten() {
         counts.total += 1;
         match state(backend) {
-            BackendState::Up => counts.up += 1,
+            BackendState::Up | BackendState::Kept => counts.up += 1,
             BackendState::Down => counts.down += 1,
             BackendState::Checking => counts.checking += 1,
-            BackendState::Draining | BackendState::Quiesced => counts.drained += 1,
+            BackendState::Draining
+            | BackendState::Quiesced
+            | BackendState::Standby
+            | BackendState::Disabled => counts.drained += 1,
         }
     }
     counts
 }
 
 fn state(backend: &BackendView) -> BackendState {
-    match backend.standing.why_out() {
-        Some(WhyOut::Down) => BackendState::Down,
-        Some(WhyOut::Drain) => BackendState::Draining,
-        Some(WhyOut::WeightZero) => BackendState::Quiesced,
-        None if backend
-            .record
-            .as_ref()
-            .is_some_and(|record| record.last.is_none()) =>
-        {
-            BackendState::Checking
-        }
-        None => BackendState::Up,
+    let standing = &backend.standing;
+    let unknown = |record: &Record| record.last.is_none();
+    let checking = backend.records.iter().flatten().any(unknown);
+    match (standing.seat, standing.why_out()) {
+        (Seat::Kept(_) | Seat::Held(_), _) => BackendState::Kept,
+        (_, Some(WhyOut::Drain)) if standing.disabled => BackendState::Disabled,
+        (_, Some(WhyOut::Down)) if checking && !standing.was_up => BackendState::Checking,
+        (_, Some(WhyOut::Down)) => BackendState::Down,
+        (_, Some(WhyOut::Drain)) => BackendState::Draining,
+        (_, Some(WhyOut::WeightZero)) => BackendState::Quiesced,
+        (_, Some(WhyOut::NoQuorum)) => BackendState::Standby,
+        (_, None) if checking => BackendState::Checking,
+        (_, None) => BackendState::Up,
     }
 }
 
 pub(super) fn services(view: &View) -> types::Services {
     let loads = Loads::read(view.session.as_deref());
-    let pairs = view.config.services.iter().zip(&view.backends);
+    let pairs = view.config.services.iter().zip(&view.backends).enumerate();
     types::Services {
         schema: schema::SERVICES.into(),
         services: pairs
-            .map(|(config, backends)| service(view, &loads, config, backends))
+            .map(|(n, (config, backends))| types::Service {
+                pool: health::pool(view, config, n),
+                ..service(view, &loads, config, backends)
+            })
             .collect(),
     }
 }
@@ -136,6 +146,7 @@ fn service(view: &View, loads: &Loads, service: &Service, backends: &[BackendVie
         persistence_timeout_s: service.persistence_timeout_s,
         one_packet: service.one_packet,
         traffic: traffic::of_service(loads, service),
+        pool: None,
         backends: backend_rows(view, loads, service, backends).collect(),
     }
 }
@@ -171,11 +182,7 @@ fn backend(
     backend: &Backend,
     found: &BackendView,
 ) -> types::Backend {
-    let in_force = if found.standing.why_out().is_some() {
-        0
-    } else {
-        found.standing.weight
-    };
+    let in_force = found.standing.seat.weight();
     types::Backend {
         service: service.name.clone(),
         name: backend.name.clone(),
@@ -188,22 +195,26 @@ fn backend(
         weight_override: found.set.weight.map(u32::from),
         upper_threshold: backend.upper_threshold,
         lower_threshold: backend.lower_threshold,
-        health: health(view, backend, found),
+        health: worst(view, backend, found),
         traffic: traffic::of_backend(loads, service, backend),
     }
 }
 
-fn health(view: &View, backend: &Backend, found: &BackendView) -> Option<types::Health> {
-    let (check, record) = (backend.check.as_ref()?, found.record.as_ref()?);
+/// Of several checks the first that fails.
+fn worst(view: &View, backend: &Backend, found: &BackendView) -> Option<types::Health> {
+    let pairs = || backend.all_checks().zip(&found.records);
+    let fails = |record: &Option<Record>| {
+        record
+            .as_ref()
+            .is_some_and(|record| record.health == Health::Down)
+    };
+    let (check, record) = pairs().find(|(_, record)| fails(record)).or(pairs().next())?;
+    let record = record.as_ref()?;
     Some(types::Health {
         kind: check.kind.as_str().into(),
         healthy: record.health == Health::Up,
         since: record.last.map(|_| time(view, record.since)),
-        last_result: record.last.map(|report| match report.outcome {
-            Outcome::Pass => "passed".into(),
-            Outcome::Weight(weight) => format!("passed, weight {weight}"),
-            Outcome::Fail(why) => why.to_string(),
-        }),
+        last_result: record.last.map(|report| health::result(report.outcome)),
         last_latency_ms: record.last.map(|report| report.took.as_secs_f64() * 1_000.0),
         passes: record.passes_in_row,
         fails: record.failures_in_row,
@@ -236,7 +247,6 @@ pub(super) fn totals(session: &Session, worker: Option<u16>) -> types::PacketTot
     };
     types::PacketTotals {
         rx: row.rx_packets,
-        originated: 0,
         tx: row.tx_packets,
         punted: row.punted,
         dropped: row.dropped,

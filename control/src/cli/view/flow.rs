@@ -81,17 +81,13 @@ pub fn drops(answer: &Drops, all: bool, style: Style) -> String {
     )
 }
 
-/// Every packet that came in or was made must have gone somewhere.
+/// Every packet that came in must have gone somewhere.
 fn balance(answer: &Drops, style: Style) -> String {
     let totals = &answer.packets;
-    let inward = u128::from(totals.rx) + u128::from(totals.originated);
+    let inward = u128::from(totals.rx);
     let outward = u128::from(totals.tx) + u128::from(totals.punted) + u128::from(totals.dropped);
     if inward == outward {
-        paint(
-            "received + originated == sent + to the host + dropped",
-            Tone::Good,
-            style,
-        )
+        paint("received == sent + to the host + dropped", Tone::Good, style)
     } else {
         let difference = inward.abs_diff(outward);
         let sign = if inward > outward {

@@ -92,7 +92,37 @@ fn block(service: &Service, columns: &ServiceColumns, earlier: &Earlier<'_>, sty
     } else {
         table.render(style)
     };
-    format!("{}{body}", title(service, style))
+    format!("{}{}{body}", title(service, style), pool(service, style))
+}
+
+/// What is not as usual with the service's pool.
+fn pool(service: &Service, style: Style) -> String {
+    let Some(pool) = &service.pool else {
+        return String::new();
+    };
+    let mut lines = Vec::new();
+    if !pool.quorum_up {
+        let line = format!(
+            "no quorum since {}: a live weight of {}, wanted {}",
+            pool.since, pool.live_weight, pool.quorum
+        );
+        lines.push((line, Tone::Bad));
+    }
+    if let Some(sorry) = pool.sorry_server.as_ref().filter(|_| pool.sorry_in_use) {
+        lines.push((format!("the sorry server {sorry} stands in"), Tone::Attention));
+    }
+    if pool.kept > 0 {
+        let line = format!("every backend fails: {} stay in service", pool.kept);
+        lines.push((line, Tone::Bad));
+    }
+    if pool.held > 0 {
+        let line = format!("{} failed backends stay in service: `removal_limit`", pool.held);
+        lines.push((line, Tone::Bad));
+    }
+    let painted = lines
+        .iter()
+        .map(|(line, tone)| format!("  {}\n", paint(line, *tone, style)));
+    painted.collect()
 }
 
 fn title(service: &Service, style: Style) -> String {
@@ -165,7 +195,12 @@ fn state(state: BackendState) -> Cell {
     let tone = match state {
         BackendState::Up => Tone::Good,
         BackendState::Down => Tone::Bad,
-        BackendState::Checking | BackendState::Draining | BackendState::Quiesced => Tone::Attention,
+        BackendState::Checking
+        | BackendState::Draining
+        | BackendState::Quiesced
+        | BackendState::Kept
+        | BackendState::Standby
+        | BackendState::Disabled => Tone::Attention,
     };
     Cell::new(state.as_str(), tone)
 }

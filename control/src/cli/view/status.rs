@@ -110,12 +110,11 @@ fn backends(counts: &BackendCounts, style: Style) -> String {
 pub(super) fn packets(totals: &PacketTotals) -> String {
     let PacketTotals {
         rx,
-        originated,
         tx,
         punted,
         dropped,
     } = totals;
-    format!("{rx} received, {originated} originated; {tx} sent, {punted} to the host, {dropped} dropped")
+    format!("{rx} received; {tx} sent, {punted} to the host, {dropped} dropped")
 }
 
 fn percent(part: u64, whole: u64) -> String {

@@ -5,7 +5,7 @@ mod life;
 mod reload;
 
 use super::*;
-use crate::publish::{Holding, Inputs, Table, desired};
+use crate::publish::{Inputs, Table, desired};
 use fake::Fake;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -81,6 +81,7 @@ impl Bench {
             backend: backend.into(),
             weight,
             drain,
+            disable: None,
             reset: weight.is_none() && drain.is_none(),
         };
         self.requests.send(Request::Patch(patch, reply)).await.unwrap();
@@ -124,12 +125,8 @@ fn config_with(backends: &[u8], top: &str) -> Config {
 /// What a daemon that starts with this configuration makes of it while every server is up.
 fn fresh(config: &Config) -> Table {
     let desired = desired(&Inputs {
-        config,
         ports: &["lan".into(), "wan".into()],
-        health: &|_| Health::Up,
-        overrides: &Overrides::new(),
-        drains: &Drains::new(),
-        owns: &|_| Holding::ALONE,
+        ..Inputs::of(config)
     });
     desired.table
 }
