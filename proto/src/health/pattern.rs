@@ -27,6 +27,11 @@ impl Pattern {
 
     /// Whether it matches anywhere in `bytes`.
     pub fn is_match(&self, bytes: &[u8]) -> bool {
+        self.find_end(bytes).is_some()
+    }
+
+    /// Where its first match in `bytes` ends.
+    pub fn find_end(&self, bytes: &[u8]) -> Option<usize> {
         let compile = || {
             RegexBuilder::new(&self.text)
                 .size_limit(COMPILED_BYTES_MAX)
@@ -34,7 +39,8 @@ impl Pattern {
                 .ok()
         };
         let regex = self.compiled.get_or_init(compile);
-        regex.as_ref().is_some_and(|regex| regex.is_match(bytes))
+        let found = regex.as_ref()?.find(bytes)?;
+        Some(found.end())
     }
 }
 

@@ -81,8 +81,7 @@ impl Expect {
                 Some(at) => Found::Met(at + text.len()),
                 None => Found::More,
             },
-            Self::Regex(pattern) if pattern.is_match(bytes) => Found::Met(bytes.len()),
-            Self::Regex(_) => Found::More,
+            Self::Regex(pattern) => pattern.find_end(bytes).map_or(Found::More, Found::Met),
             Self::Bytes(wanted) => exact(bytes, wanted),
             Self::Code(protocol, wanted) => code(bytes, protocol, *wanted),
             Self::Line {

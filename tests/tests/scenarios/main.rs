@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod changes;
+mod checks;
 mod directors;
 mod endings;
 mod idle;
@@ -13,6 +14,7 @@ mod modes;
 mod neighbours;
 mod schedulers;
 mod servers;
+mod unplugged;
 mod vrrp;
 
 use weir_tests::lab::{Lab, LabError, Reply};

@@ -279,6 +279,8 @@ fn steps_of_ones_own() {
         (talk(&[text("")]), b"", PASS),
         (talk(&[regex("^v[0-9]+\\n")]), b"v12\n", PASS),
         (talk(&[regex("^v[0-9]+\\n")]), b"v12", None),
+        (talk(&[regex("v[0-9]"), text("v1")]), b"v1 v1", PASS),
+        (talk(&[regex("v[0-9]"), text("v1")]), b"v1", None),
         (talk(&[bytes(&[Some(1), None, Some(3)])]), &[1, 2, 3, 4], PASS),
         (
             talk(&[bytes(&[Some(1), None, Some(3)])]),
