@@ -7,6 +7,8 @@
 mod churn;
 #[path = "daemon/devices.rs"]
 mod devices;
+#[path = "daemon/frames.rs"]
+mod frames;
 
 use std::fs;
 use std::net::IpAddr;
@@ -37,9 +39,16 @@ struct Dataplane {
 impl Dataplane {
     /// Starts one whose only port is `device`, in which `{dir}` stands for the directory.
     fn start(device: &str, workers: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_for(65_536, device, workers, prepare)
+    }
+
+    /// The same with room for this many flows.
+    fn start_for(flows_max: u32, device: &str, workers: &str, prepare: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         prepare(directory.path());
         let config = config(directory.path(), device, workers);
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replace("65536", &flows_max.to_string())).unwrap();
         // A file: a pipe that nobody reads fills up, and a process that logs waits for its reader.
         let log = fs::File::create(directory.path().join("log")).unwrap();
         let child = command(&config).stderr(log).spawn().unwrap();
@@ -110,17 +119,28 @@ fn write_capture(path: &Path, clients: u16) {
     write_syns(path, (0..clients).map(|client| (10_000 + client, 80)));
 }
 
-/// A capture of SYNs to the VIP, each from one port to another, for the MAC net_pcap gives its port.
+/// The MAC net_pcap gives its port.
+const PORT_MAC: [u8; 6] = [0x02, 0x70, 0x63, 0x61, 0x70, 0x00];
+
+/// A capture of SYNs to the VIP, each from one port to another.
 fn write_syns(path: &Path, ports: impl Iterator<Item = (u16, u16)>) {
-    const FILE_HEADER: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1];
-    let mut bytes: Vec<u8> = FILE_HEADER.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    for (from, to) in ports {
-        let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], [0x02, 0x70, 0x63, 0x61, 0x70, 0x00])
+    let syn = |(from, to)| {
+        let builder = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 9], PORT_MAC)
             .ipv4([192, 0, 2, 10], [192, 0, 2, 100], 64)
             .tcp(from, to, 1, 1024)
             .syn();
         let mut frame = Vec::new();
         builder.write(&mut frame, &[]).unwrap();
+        frame
+    };
+    write_frames(path, ports.map(syn));
+}
+
+/// A capture of these frames.
+fn write_frames(path: &Path, frames: impl Iterator<Item = Vec<u8>>) {
+    const FILE_HEADER: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1];
+    let mut bytes: Vec<u8> = FILE_HEADER.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    for frame in frames {
         let len = u32::try_from(frame.len()).unwrap();
         for word in [0, 0, len, len] {
             bytes.extend(u32::to_ne_bytes(word));
@@ -128,6 +148,21 @@ fn write_syns(path: &Path, ports: impl Iterator<Item = (u16, u16)>) {
         bytes.extend(frame);
     }
     fs::write(path, bytes).unwrap();
+}
+
+/// The first frames of a capture, a thousand at most. One that is still being written may end in half a frame.
+fn read_frames(path: &Path) -> Vec<Vec<u8>> {
+    let bytes = fs::read(path).unwrap();
+    let mut rest = bytes.get(24..).unwrap_or_default();
+    let mut frames = Vec::new();
+    while frames.len() < 1000
+        && let Some(len) = rest.get(8..12)
+        && let Some(frame) = rest.get(16..16 + u32::from_ne_bytes(len.try_into().unwrap()) as usize)
+    {
+        frames.push(frame.to_vec());
+        rest = &rest[16 + frame.len()..];
+    }
+    frames
 }
 
 /// A service with two servers whose MACs are known.

@@ -46,6 +46,11 @@ impl TxBuffer {
         }
     }
 
+    /// The queue's number at its port.
+    pub fn queue(&self) -> u16 {
+        self.queue.id()
+    }
+
     /// Sends what was forwarded.
     #[inline]
     pub fn flush_forwarded(&mut self) -> Sent {

@@ -397,6 +397,7 @@ impl Worker {
     /// Answers, or passes the question to the worker the packet belongs to. Nothing is lost with it: the query times out.
     fn explain(&mut self, now: Instant, mut riddle: Box<Riddle>) {
         let mut explanation = self.parts.path.explain(now, &riddle.question);
+        name_queue(&self.parts.ways, &mut explanation.steps);
         riddle.told.append(&mut explanation.steps);
         let owner = steered_to(&explanation.verdict, &riddle.told);
         if let Some(outbox) = owner.and_then(|owner| self.parts.ends.outboxes.get_mut(owner)?.as_mut()) {
@@ -493,6 +494,21 @@ impl Worker {
             self.send_news();
         });
     }
+}
+
+/// Says by which queue of its port a packet leaves.
+fn name_queue(ways: &[Way], steps: &mut [Step]) {
+    let Some(egress) = steps.iter_mut().find(|step| step.stage == "egress") else {
+        return;
+    };
+    let port = egress.detail.iter().find(|(name, _)| name == "port");
+    let way = port.and_then(|(_, port)| ways.get(port.parse::<usize>().ok()?));
+    let queue = match way {
+        Some(Way::Queue(buffer)) => buffer.queue().to_string(),
+        Some(Way::Worker(owner)) => format!("of worker {owner}"),
+        None => return,
+    };
+    egress.detail.push(("queue".to_owned(), queue));
 }
 
 /// The worker a packet belongs to, when it is another one.

@@ -65,6 +65,16 @@ impl Own {
         self.random
     }
 
+    /// What the next choices depend on, to be put back after choices that were only looked at.
+    pub(crate) fn choices(&self) -> (u64, Vec<u16>) {
+        (self.random, self.port_cursors.clone())
+    }
+
+    /// See [`choices`](Self::choices).
+    pub(crate) fn set_choices(&mut self, (random, port_cursors): (u64, Vec<u16>)) {
+        (self.random, self.port_cursors) = (random, port_cursors);
+    }
+
     pub(crate) fn want(&mut self, key: HopKey) {
         if self.wanted.len() < WANTED_MAX && !self.wanted.contains(&key) {
             self.wanted.push(key);

@@ -4,7 +4,7 @@ use weir_proto::time::Instant;
 use weir_rings::query::Explanation;
 
 use super::create::{client_of, load_of, pick_input, template_is_valid};
-use super::decide::{Destination, Tag, destination, may_start};
+use super::decide::{Destination, Tag, destination};
 use super::remote::Notes;
 use super::reply::WayBack;
 use super::rewrite::check_link;
@@ -12,10 +12,12 @@ use super::{Context, Lane, Path, Stop};
 use crate::egress::{Link, Mode};
 use crate::explain::{Question, Story, detail};
 use crate::family::{Family, Key, V4, V6};
-use crate::flow::{Direction, Entry};
+use crate::flow::{Direction, Entry, Flags};
+use crate::forward::fullnat;
 use crate::ip::Ip;
 use crate::parse::tcp_flag::SYN;
 use crate::persist::Found;
+use crate::scheduler::Load;
 use crate::tables::{Service, Snapshot};
 use crate::tcp_state::State;
 use crate::verdict::{DropReason, PortId, PuntReason, Verdict};
@@ -46,6 +48,7 @@ impl Path {
         };
         let base = super::expire::context(*worker, now, tables, shared, counters, own);
         let mut context = Context { port, spec, ..base };
+        let choices = context.own.choices();
         let (source, destination) = (question.source, question.destination);
         let protocol = question.protocol.code();
         let (src, dst) = (source.ip(), destination.ip());
@@ -62,6 +65,7 @@ impl Path {
         };
         // What was asked for must leave no trace.
         context.own.wanted.clear();
+        context.own.set_choices(choices);
         story.end(result.unwrap_or_else(Verdict::from))
     }
 }
@@ -99,9 +103,15 @@ fn arrival(question: &Question, tables: &Snapshot) -> Option<PortId> {
 impl<F: Ip + Notes> Lane<F> {
     fn explain(&self, key: &Key<F>, story: &mut Story, context: &mut Context<'_>) -> Result<Verdict, Stop> {
         let hash = key.hash(&context.shared.seed);
+        let mut old = None;
         if let Some((index, direction)) = self.table.find(key, hash, &context.servers()) {
             let entry = *self.table.entry(index);
-            return known_flow(&entry, direction, key, hash, story, context);
+            let ends = direction == Direction::Forward && gives_way(&entry, key, context);
+            say_known(&entry, direction, ends, story, context);
+            if !ends {
+                return known_flow(&entry, direction, key, hash, story, context);
+            }
+            old = Some(entry);
         }
         if let Err(stop) = super::owner::check::<F>(key, hash, context) {
             let to = if let Stop::Steer(worker) = stop {
@@ -137,8 +147,56 @@ impl<F: Ip + Notes> Lane<F> {
             format!("{address} is held; service {}", service.spec.key),
             keys.collect(),
         );
-        new_flow::<F>(self, key, hash, service, story, context)
+        New {
+            lane: self,
+            key,
+            hash,
+            service,
+            old,
+        }
+        .tell(story, context)
     }
+}
+
+/// Whether a SYN or datagram of a known flow starts it anew: `conn_reuse_mode`, `expire_nodest_conn`.
+fn gives_way<F: Ip>(entry: &Entry<F>, key: &Key<F>, context: &Context<'_>) -> bool {
+    if key.protocol == TCP && super::lookup::starts_anew(entry, SYN, context) {
+        return true;
+    }
+    let protocol = weir_rings::message::Protocol::from_code(key.protocol);
+    let service = protocol.and_then(|protocol| {
+        context
+            .tables
+            .service_for(protocol, F::to_ip(key.dst()), key.dst_port())
+    });
+    let gone = !context.shared.egress.link(entry.backend).present;
+    gone && service.is_some_and(|service| service.spec.policy.expire_nodest)
+}
+
+fn say_known<F: Ip>(
+    entry: &Entry<F>,
+    direction: Direction,
+    ends: bool,
+    story: &mut Story,
+    context: &Context<'_>,
+) {
+    let state = if entry.protocol == TCP {
+        State::from_number(entry.state).unwrap_or_default().name()
+    } else {
+        "UDP"
+    };
+    let idle_s = crate::flow::Tick::to_secs(context.tick.since(entry.seen));
+    let way = match (ends, direction) {
+        (true, _) => "started anew by this packet",
+        (false, Direction::Forward) => "to the server",
+        (false, Direction::Reverse) => "to the client",
+    };
+    let details = vec![
+        detail("worker", context.worker.0),
+        detail("state", state),
+        detail("idle_s", idle_s),
+    ];
+    story.tell("flow", format!("known, {state}, {way}"), details);
 }
 
 fn known_flow<F: Ip>(
@@ -149,22 +207,6 @@ fn known_flow<F: Ip>(
     story: &mut Story,
     context: &mut Context<'_>,
 ) -> Result<Verdict, Stop> {
-    let state = if entry.protocol == TCP {
-        State::from_number(entry.state).unwrap_or_default().name()
-    } else {
-        "UDP"
-    };
-    let idle_s = crate::flow::Tick::to_secs(context.tick.since(entry.seen));
-    let way = match direction {
-        Direction::Forward => "to the server",
-        Direction::Reverse => "to the client",
-    };
-    let details = vec![
-        detail("worker", context.worker.0),
-        detail("state", state),
-        detail("idle_s", idle_s),
-    ];
-    story.tell("flow", format!("known, {state}, {way}"), details);
     match direction {
         Direction::Forward => {
             let local = (entry.local_port != 0)
@@ -183,118 +225,177 @@ fn known_flow<F: Ip>(
     }
 }
 
-fn new_flow<F: Ip + Notes>(
-    lane: &Lane<F>,
-    key: &Key<F>,
+/// A packet that would make a flow.
+struct New<'a, F: Ip> {
+    lane: &'a Lane<F>,
+    key: &'a Key<F>,
     hash: u64,
-    service: &Service,
-    story: &mut Story,
-    context: &mut Context<'_>,
-) -> Result<Verdict, Stop> {
-    super::decide::check_source::<F>(&key.src(), context)?;
-    let policy = &service.spec.policy;
-    story.tell(
-        "policy",
-        if service.spec.one_packet {
+    service: &'a Service,
+    /// The flow it would replace.
+    old: Option<Entry<F>>,
+}
+
+impl<F: Ip + Notes> New<'_, F> {
+    fn tell(&self, story: &mut Story, context: &mut Context<'_>) -> Result<Verdict, Stop> {
+        super::decide::check_source::<F>(&self.key.src(), context)?;
+        self.tell_policy(story);
+        let mut backend = self.choose(story, context)?;
+        let mode = context.shared.egress.mode(backend);
+        let one_packet = self.service.spec.one_packet && self.key.protocol != TCP;
+        let keeps_nothing = one_packet && !mode.is_nat();
+        let local = self.way_back(backend, one_packet, story, context)?;
+        let full = self.old.is_none() && self.lane.table.len() == self.lane.table.capacity();
+        let found = if keeps_nothing {
+            "none is made"
+        } else if full && mode.is_nat() {
+            story.say("flow", "the table is full, and NAT cannot do without an entry");
+            return Err(DropReason::FlowTableFull.into());
+        } else if full {
+            backend = self.choose_stateless(context)?;
+            "the table is full: forwarded by hash, without an entry"
+        } else if one_packet {
+            "none; only the way back is kept"
+        } else {
+            "none yet; this packet makes one"
+        };
+        let mut details = vec![
+            detail("worker", context.worker.0),
+            detail("hash", format!("{:016x}", self.hash)),
+        ];
+        if full && !keeps_nothing {
+            details.push(detail("server", name(self.service, backend)));
+        }
+        story.tell("flow", found, details);
+        to_server(backend, self.key, local, story, context)
+    }
+
+    fn tell_policy(&self, story: &mut Story) {
+        let (spec, policy) = (&self.service.spec, &self.service.spec.policy);
+        let details = vec![
+            detail("scheduler", spec.scheduler.kind),
+            detail("sloppy_tcp", policy.sloppy_tcp),
+            detail("expire_nodest", policy.expire_nodest),
+            detail("no_server", spec.no_server),
+        ];
+        let found = if spec.one_packet {
             "each datagram is scheduled anew"
         } else {
             "a new flow may start"
-        },
-        vec![
-            detail("scheduler", service.spec.scheduler.kind),
-            detail("sloppy_tcp", policy.sloppy_tcp),
-            detail("expire_nodest", policy.expire_nodest),
-            detail("no_server", service.spec.no_server),
-        ],
-    );
-    if key.protocol == TCP && !may_start(SYN, policy.sloppy_tcp) {
-        return Err(DropReason::NoFlow.into());
+        };
+        story.tell("policy", found, details);
     }
-    let backend = choose::<F>(key, service, story, context)?;
-    let mode = context.shared.egress.mode(backend);
-    let one_packet = service.spec.one_packet && key.protocol != TCP;
-    if mode == Mode::Nat {
-        let way_back = lane.way_back(&Entry::new(key, backend, context.tick), context);
-        let own = one_packet && matches!(way_back, WayBack::Own(_));
-        if !own && matches!(way_back, WayBack::Own(_) | WayBack::Taken) {
-            story.say(
-                "flow",
-                "the client's port has a flow to this server by another virtual address",
-            );
-            return Err(DropReason::ReplyAmbiguous.into());
-        }
-    }
-    story.tell(
-        "flow",
-        match (one_packet, mode.is_nat()) {
-            (false, _) => "none yet; this packet makes one",
-            (true, true) => "none; only the way back is kept",
-            (true, false) => "none is made",
-        },
-        vec![
-            detail("worker", context.worker.0),
-            detail("hash", format!("{hash:016x}")),
-        ],
-    );
-    if mode == Mode::FullNat && service.locals.is_empty() {
-        story.say("rewrite", "FULLNAT has no local address");
-        return Err(DropReason::NoLocalPort.into());
-    }
-    to_server(backend, key, None, story, context)
-}
 
-fn choose<F: Ip>(
-    key: &Key<F>,
-    service: &Service,
-    story: &mut Story,
-    context: &Context<'_>,
-) -> Result<u32, Stop> {
-    if let Some(persistence) = &service.spec.persistence {
-        let client = client_of::<F>(service, persistence, key.src());
-        match context.shared.templates.find(&client, context.tick) {
-            Some(Found { backend, .. }) if template_is_valid(service, backend) => {
-                story.say(
-                    "persistence",
-                    format!("the client has {}", name(service, backend)),
-                );
-                return Ok(backend);
+    /// As `Lane::stateless`.
+    fn choose_stateless(&self, context: &Context<'_>) -> Result<u32, Stop> {
+        let input = pick_input(self.key, context.now_s(), 0);
+        let index = self.service.scheduler.pick_stateless(&input);
+        let backend = self.service.scheduler.servers()[index.ok_or(DropReason::NoServer)?].slot;
+        if context.shared.egress.mode(backend).is_nat() {
+            return Err(DropReason::FlowTableFull.into());
+        }
+        Ok(backend)
+    }
+
+    /// Where replies will be looked for: FULLNAT's address and port, or NAT's tuple if it is free.
+    fn way_back(
+        &self,
+        backend: u32,
+        one_packet: bool,
+        story: &mut Story,
+        context: &mut Context<'_>,
+    ) -> Result<Option<(F::Addr, u16)>, Stop> {
+        let entry = Entry::new(self.key, backend, context.tick);
+        match context.shared.egress.mode(backend) {
+            Mode::FullNat => {
+                let chosen = fullnat::choose_local(self.service, &entry, &self.lane.table, context);
+                let (index, port) =
+                    chosen.inspect_err(|_| story.say("rewrite", "no local address and port is free"))?;
+                Ok(Some((context.servers().local::<F>(index), port)))
             }
-            Some(Found { .. }) => story.say("persistence", "the client's server may not be used any more"),
-            None => story.say("persistence", "the client is new"),
+            // What is replaced makes way.
+            Mode::Nat if self.old.is_none_or(|old| old.backend != backend) => {
+                let free = match self.lane.way_back(&entry, context) {
+                    WayBack::Free | WayBack::Over(_) => true,
+                    WayBack::Own(_) => one_packet,
+                    WayBack::Taken => false,
+                };
+                if free {
+                    return Ok(None);
+                }
+                story.say(
+                    "flow",
+                    "the client's port has a flow to this server by another virtual address",
+                );
+                Err(DropReason::ReplyAmbiguous.into())
+            }
+            Mode::Nat
+            | Mode::Dr
+            | Mode::Ipip
+            | Mode::Gre
+            | Mode::GreChecksum
+            | Mode::Gue
+            | Mode::GueChecksum
+            | Mode::Vxlan
+            | Mode::Hop => Ok(None),
         }
     }
-    let input = pick_input(
-        key,
-        context.now_s(),
-        context.shared.seed.short(key.hash(&context.shared.seed), 0),
-    );
-    let chosen = service.scheduler.peek(&input, |slot| load_of(context, slot));
-    let details = service.backends.iter().map(|(slot, backend)| {
-        let load = load_of(context, *slot);
-        detail(
-            &backend.key.to_string(),
-            format!(
-                "weight {}, {} active, {} inactive",
-                backend.weight, load.active, load.inactive
-            ),
-        )
-    });
-    let details: Vec<_> = details.collect();
-    let Some(index) = chosen else {
-        story.tell(
-            "scheduler",
-            format!("{} finds no usable server", service.spec.scheduler.kind),
-            details,
-        );
-        return Err(DropReason::NoServer.into());
-    };
-    let slot = service.scheduler.servers()[index].slot;
-    story.tell(
-        "scheduler",
-        format!("{} chooses {}", service.spec.scheduler.kind, name(service, slot)),
-        details,
-    );
-    Ok(slot)
+
+    /// A server's connections, without the flow that is replaced.
+    fn load(&self, slot: u32, context: &Context<'_>) -> Load {
+        let mut load = load_of(context, slot);
+        if let Some(old) = self.old.filter(|old| old.backend == slot) {
+            let count = if old.flags.has(Flags::INACTIVE) {
+                &mut load.inactive
+            } else {
+                &mut load.active
+            };
+            *count = count.saturating_sub(1);
+        }
+        load
+    }
+
+    fn choose(&self, story: &mut Story, context: &mut Context<'_>) -> Result<u32, Stop> {
+        let (service, key) = (self.service, self.key);
+        // The very random bits the packet would draw.
+        let input = pick_input(key, context.now_s(), context.own.random());
+        if let Some(persistence) = &service.spec.persistence {
+            let client = client_of::<F>(service, persistence, key.src());
+            match context.shared.templates.find(&client, context.tick) {
+                Some(Found { backend, .. }) if template_is_valid(service, backend) => {
+                    story.say(
+                        "persistence",
+                        format!("the client has {}", name(service, backend)),
+                    );
+                    return Ok(backend);
+                }
+                Some(Found { .. }) => {
+                    story.say("persistence", "the client's server may not be used any more");
+                }
+                None => story.say("persistence", "the client is new"),
+            }
+        }
+        let kind = service.spec.scheduler.kind;
+        let chosen = service.scheduler.peek(&input, |slot| self.load(slot, context));
+        let details = service.backends.iter().map(|(slot, backend)| {
+            let (load, weight) = (self.load(*slot, context), backend.weight);
+            detail(
+                &backend.key.to_string(),
+                format!(
+                    "weight {weight}, {} active, {} inactive",
+                    load.active, load.inactive
+                ),
+            )
+        });
+        let details: Vec<_> = details.collect();
+        let Some(index) = chosen else {
+            story.tell("scheduler", format!("{kind} finds no usable server"), details);
+            return Err(DropReason::NoServer.into());
+        };
+        let slot = service.scheduler.servers()[index].slot;
+        let found = format!("{kind} chooses {}", name(service, slot));
+        story.tell("scheduler", found, details);
+        Ok(slot)
+    }
 }
 
 fn name(service: &Service, slot: u32) -> String {
@@ -360,6 +461,7 @@ fn leave(link: Link, slot: u32, story: &mut Story, context: &Context<'_>) -> Res
         format!("port {}, {vlan}", link.port),
         vec![
             detail("source_mac", weir_wire::MacAddr(link.src_mac)),
+            detail("port", link.port),
             detail("worker", context.worker.0),
         ],
     );

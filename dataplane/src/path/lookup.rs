@@ -106,7 +106,7 @@ impl<F: Ip + Notes> Lane<F> {
         if entry.flags.has(Flags::REMOTE) {
             super::remote::reply_seen(entry, pending.tcp_flags, context);
         } else if entry.protocol == TCP {
-            if direction == Direction::Forward && starts_anew(entry, pending, context) {
+            if direction == Direction::Forward && starts_anew(entry, pending.tcp_flags, context) {
                 self.forget(index, context);
                 return false;
             }
@@ -186,8 +186,8 @@ pub(super) fn track<F: Family>(
 
 /// IPVS's `conn_reuse_mode`: a SYN that hits an entry on its way out starts a new connection. Flows of a persistent
 /// client keep their entry, and with it their server.
-fn starts_anew<F: Family>(entry: &Entry<F>, pending: &Pending<F>, context: &Context<'_>) -> bool {
-    if pending.tcp_flags & (SYN | RST) != SYN || entry.link != 0 {
+pub(super) fn starts_anew<F: Family>(entry: &Entry<F>, tcp_flags: u8, context: &Context<'_>) -> bool {
+    if tcp_flags & (SYN | RST) != SYN || entry.link != 0 {
         return false;
     }
     let state = State::from_number(entry.state).unwrap_or_default();

@@ -26,7 +26,7 @@ pub(super) enum WayBack {
     Free,
     /// The way back of an earlier datagram of the same client to the same server.
     Own(u32),
-    /// A flow that has ended and only waits for its time.
+    /// A flow that has ended and only waits for its time, or that the new one replaces.
     Over(u32),
     /// A living flow's.
     Taken,
@@ -59,7 +59,7 @@ impl<F: Notes> Lane<F> {
             WayBack::Taken
         } else if other.flags.has(Flags::ONE_PACKET) && other.key() == entry.key() {
             WayBack::Own(index)
-        } else if over && other.protocol == entry.protocol {
+        } else if other.key() == entry.key() || over {
             WayBack::Over(index)
         } else {
             WayBack::Taken
