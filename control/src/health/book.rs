@@ -211,9 +211,12 @@ impl Book {
         })
     }
 
-    /// What the pool has to know of `target`; nothing is known of one that is not checked.
+    /// What the pool has to know of `target`. Of one that is not checked yet it is what is known of the same question at
+    /// another pace, so that a reload that is still being offered brings no failed server back.
     pub fn finding(&self, target: &Target) -> Finding {
-        self.records.get(target).map_or(Finding::UNKNOWN, Record::finding)
+        self.records
+            .get(target)
+            .map_or_else(|| self.past(target), Record::finding)
     }
 
     /// What is known of a target that asks the same thing of the same server, however often.

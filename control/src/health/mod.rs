@@ -240,4 +240,6 @@ pub fn distinct(targets: impl IntoIterator<Item = Target>) -> Vec<Target> {
 }
 
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod tests;

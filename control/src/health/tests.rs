@@ -212,9 +212,17 @@ async fn reconciling_keeps_what_is_known_of_unchanged_targets() {
     );
     assert_eq!(
         checks.book().finding(&slower).health,
-        Health::Up,
-        "changed: starts as configured"
+        Health::Down,
+        "the same question at another pace: what was found still holds"
     );
+    let other = target(address, http());
+    checks.reconcile([&kept, &slower, &other]);
+    assert_eq!(
+        checks.book().finding(&other).health,
+        Health::Up,
+        "another question: starts as configured"
+    );
+    checks.reconcile([&kept, &slower]);
     assert_eq!(checks.running.len(), 2, "equal targets share a check");
     checks.reconcile([&slower]);
     assert_eq!((checks.book().record(&kept), checks.running.len()), (None, 1));

@@ -34,4 +34,4 @@ impl std::fmt::Display for BackendName {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

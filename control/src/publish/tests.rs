@@ -12,7 +12,7 @@ use weir_proto::health::Health;
 use weir_proto::time::Instant;
 use weir_rings::message::{Command, Forward, PortId, VlanId};
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     std::env::var("WEIR_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())
@@ -35,7 +35,7 @@ const PORTS: &str = r#"
 "#;
 
 /// A random configuration out of a small space, so that two of them have much in common and much not.
-fn random_config(rng: &mut SmallRng) -> Config {
+pub(crate) fn random_config(rng: &mut SmallRng) -> Config {
     let mut text = String::from(PORTS);
     if rng.random_bool(0.3) {
         text.insert_str(
@@ -114,6 +114,9 @@ fn random_service(rng: &mut SmallRng, name: &str, text: &mut String) {
         )
         .unwrap();
     }
+    if rng.random_bool(0.5) {
+        writeln!(text, "pool = {{ {} }}", random_pool(rng, port)).unwrap();
+    }
     for server in 11..16 {
         if rng.random_bool(0.6) {
             writeln!(text, "[[service.backend]]\naddress = \"192.0.2.{server}:{port}\"").unwrap();
@@ -126,6 +129,29 @@ fn random_service(rng: &mut SmallRng, name: &str, text: &mut String) {
             .unwrap();
         }
     }
+}
+
+fn random_pool(rng: &mut SmallRng, port: u16) -> String {
+    let quorum = rng.random_range(1..5);
+    let mut keys = vec![
+        format!("quorum = {quorum}"),
+        format!("hysteresis = {}", rng.random_range(0..quorum)),
+    ];
+    let mut sometimes = |share, key: &str| {
+        if rng.random_bool(share) {
+            keys.push(key.to_owned());
+        }
+    };
+    sometimes(0.3, "alpha = true");
+    sometimes(0.3, "inhibit_on_failure = false");
+    sometimes(0.3, "all_failed = \"remove\"");
+    sometimes(0.3, "removal_limit = \"50%\"");
+    sometimes(0.2, "on_removal = \"cut\"");
+    sometimes(
+        0.4,
+        &format!("sorry_server = {{ address = \"192.0.2.19:{port}\" }}"),
+    );
+    keys.join(", ")
 }
 
 /// A verdict that depends on the target and a salt only, so that it is the same on either side of a comparison.

@@ -2,6 +2,7 @@
 
 mod fake;
 mod life;
+mod pools;
 mod reload;
 
 use super::*;
@@ -154,7 +155,7 @@ fn local(server: SocketAddr) -> Config {
     let check = "check = { tcp = {}, interval_ms = 50, timeout_ms = 50, rise = 1, fall = 2 }";
     let mut config = config(&[1]);
     let checked = format!(
-        "[[port]]\nname = \"lan\"\ndevice = \"null\"\naddresses = [\"192.0.2.2/24\"]\n[[service]]\nname = \"s0\"\naddress = \"192.0.2.100:80\"\nforward = \"nat\"\n{check}\n[[service.backend]]\naddress = \"192.0.2.11:80\"\n"
+        "[[port]]\nname = \"lan\"\ndevice = \"null\"\naddresses = [\"192.0.2.2/24\"]\n[[service]]\nname = \"s0\"\naddress = \"192.0.2.100:80\"\nforward = \"nat\"\npool = {{ all_failed = \"remove\" }}\n{check}\n[[service.backend]]\naddress = \"192.0.2.11:80\"\n"
     );
     config.services = weir_configs::parse(&checked, "test.toml").unwrap().services;
     config.services[0].backends[0].address = server;
