@@ -1,5 +1,9 @@
+/* For rte_dev_event_callback_register: experimental in name, unchanged since 18.05. */
+#define ALLOW_EXPERIMENTAL_API
+
 #include "shim.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 uint16_t weir_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
@@ -186,4 +190,39 @@ int weir_reta_get(uint16_t port, uint16_t *queues, uint16_t size)
 	for (i = 0; i < size; i++)
 		queues[i] = groups[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE];
 	return 0;
+}
+
+int weir_port_remove(uint16_t port)
+{
+	struct rte_eth_dev_info info;
+	struct rte_device *device = NULL;
+	int rc;
+
+	if (rte_eth_dev_info_get(port, &info) == 0)
+		device = info.device;
+	rc = rte_eth_dev_close(port);
+	return device != NULL ? rte_dev_remove(device) : rc;
+}
+
+_Static_assert(RTE_MAX_ETHPORTS <= 64, "one bit a port");
+static _Atomic uint64_t removed;
+
+/* Called on EAL's interrupt thread, which may not close the port itself. */
+static void on_device_event(const char *name, enum rte_dev_event_type event, void *argument)
+{
+	uint16_t port;
+
+	(void)argument;
+	if (event == RTE_DEV_EVENT_REMOVE && rte_eth_dev_get_port_by_name(name, &port) == 0)
+		atomic_fetch_or(&removed, UINT64_C(1) << port);
+}
+
+int weir_watch_removals(void)
+{
+	return rte_dev_event_callback_register(NULL, on_device_event, NULL);
+}
+
+uint64_t weir_take_removed(void)
+{
+	return atomic_exchange(&removed, 0);
 }

@@ -117,6 +117,12 @@ int weir_rx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors, uin
 			struct rte_mempool *pool);
 int weir_tx_queue_setup(uint16_t port, uint16_t queue, uint16_t descriptors, uint64_t offloads);
 int weir_link_get(uint16_t port, struct weir_link *link);
+/* Closes a stopped port and gives its device back to the kernel. */
+int weir_port_remove(uint16_t port);
+/* From now on the kernel's wish to have a device back is noticed. */
+int weir_watch_removals(void);
+/* Bit n: the device of port n is wanted back. Told once. */
+uint64_t weir_take_removed(void);
 /* `mode` has WEIR_BURST_MODE_SIZE bytes. */
 int weir_rx_burst_mode(uint16_t port, char *mode);
 int weir_tx_burst_mode(uint16_t port, char *mode);

@@ -47,8 +47,13 @@ fn of_vf(config: &Config, allocations: &Allocations, sriov: &Sriov, pf: &Pf, ind
         wish.driver = Some(Driver::Named("vfio-pci".to_owned()));
         // DPDK would make up another address at each start.
         wish.settings.mac = wish.settings.mac.or_else(|| Some(derived_mac(pf.mac?, index)));
-        if port.promiscuous {
+        let shares_a_mac = has_virtual_mac(config, &port.name);
+        if port.promiscuous || shares_a_mac {
             wish.settings.trust = Some(true);
+        }
+        // The check knows the VF's own address only, and would drop what goes out from the virtual router's. ixgbe turns it off by itself.
+        if shares_a_mac {
+            wish.settings.spoofchk = Some(false);
         }
     } else if let Some(allocation) = allocations.of_vf(&pf.device, index) {
         wish.owner = Owner::Guest(allocation.guest.clone());
@@ -57,6 +62,12 @@ fn of_vf(config: &Config, allocations: &Allocations, sriov: &Sriov, pf: &Pf, ind
         wish.owner = Owner::Guest(guest.to_owned());
     }
     wish
+}
+
+/// Whether a virtual router on this port brings a MAC address of its own: the VF then needs one more than the host gave it.
+fn has_virtual_mac(config: &Config, port: &str) -> bool {
+    let on_it = |router: &&weir_configs::Vrrp| router.port.as_deref() == Some(port);
+    config.vrrps.iter().filter(on_it).any(|router| router.virtual_mac)
 }
 
 fn of_driver(driver: VfDriver) -> Option<Driver> {
@@ -91,5 +102,67 @@ fn of_settings(settings: &VfSettings, pf: &Pf, index: u16) -> Settings {
         spoofchk: settings.spoofchk,
         trust: settings.trust,
         link: settings.link,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_configs::MacAddress;
+
+    fn wish(extra: &str) -> PfWish {
+        let text = format!(
+            r#"
+            [dataplane]
+            workers = [1]
+            [[sriov]]
+            pf = "0000:41:00.0"
+            vfs = 2
+            spoofchk = true
+            [[port]]
+            name = "lan"
+            pf = "0000:41:00.0"
+            vf = 0
+            addresses = ["192.0.2.2/24"]
+            {extra}"#
+        );
+        let config = weir_configs::parse(&text, "test").unwrap_or_else(|report| panic!("{report}"));
+        let pf = Pf {
+            device: "0000:41:00.0".into(),
+            mac: Some(MacAddress([0x90, 0xe2, 0xba, 0, 0, 1])),
+            ..Pf::default()
+        };
+        of_pf(&config, &Allocations::default(), &pf).unwrap()
+    }
+
+    /// Trust and spoof check of the port's VF and of another.
+    fn rights(extra: &str) -> [(Option<bool>, Option<bool>); 2] {
+        let wish = wish(extra);
+        [0, 1].map(|vf| (wish.vfs[vf].settings.trust, wish.vfs[vf].settings.spoofchk))
+    }
+
+    #[test]
+    fn a_port_gets_the_rights_that_its_addresses_need() {
+        let router = |rest: &str| {
+            format!(
+                "host_interface = 'weir0'\n[[vrrp]]\nname = 'v'\nport = 'lan'\nvirtual_router_id = 1\naddresses = ['192.0.2.100/24']\n{rest}"
+            )
+        };
+        let other = (None, Some(true));
+        assert_eq!(rights(""), [other, other]);
+        assert_eq!(rights("promiscuous = true"), [(Some(true), Some(true)), other]);
+        assert_eq!(rights(&router("virtual_mac = false")), [other, other]);
+        assert_eq!(
+            rights(&router("virtual_mac = true")),
+            [(Some(true), Some(false)), other]
+        );
+    }
+
+    #[test]
+    fn a_port_has_vfio_pci_and_a_mac_that_stays() {
+        let wish = wish("");
+        assert_eq!(wish.vfs[0].owner, Owner::Port("lan".into()));
+        assert_eq!(wish.vfs[0].driver, Some(Driver::Named("vfio-pci".into())));
+        assert!(wish.vfs[0].settings.mac.is_some() && wish.vfs[1].settings.mac.is_none());
     }
 }

@@ -18,7 +18,8 @@ pub enum Way {
 /// to the sum `rx == tx + punted + drops`.
 #[derive(Debug)]
 pub struct TxBuffer {
-    queue: TxQueue,
+    /// `None` while the device is away: nothing is taken then.
+    queue: Option<TxQueue>,
     /// Received here or by another worker, and forwarded.
     pub forwarded: Burst,
     /// From the kernel or the main thread.
@@ -40,7 +41,7 @@ impl TxBuffer {
     /// Before this queue.
     pub fn new(queue: TxQueue) -> Self {
         Self {
-            queue,
+            queue: Some(queue),
             forwarded: Burst::new(),
             originated: Burst::new(),
         }
@@ -54,13 +55,42 @@ impl TxBuffer {
     /// Sends what was forwarded.
     #[inline]
     pub fn flush_forwarded(&mut self) -> Sent {
-        send(&mut self.queue, &mut self.forwarded)
+        send_by(&mut self.queue, &mut self.forwarded)
     }
 
     /// Sends what was originated.
     #[inline]
     pub fn flush_originated(&mut self) -> Sent {
-        send(&mut self.queue, &mut self.originated)
+        send_by(&mut self.queue, &mut self.originated)
+    }
+
+    /// Lets the queue go, so that its port can be closed.
+    pub fn let_go(&mut self) {
+        self.queue = None;
+    }
+
+    /// Before a new queue, of the device that came back.
+    pub fn take(&mut self, queue: TxQueue) {
+        self.queue = Some(queue);
+    }
+}
+
+#[inline]
+fn send_by(queue: &mut Option<TxQueue>, burst: &mut Burst) -> Sent {
+    match queue {
+        Some(queue) => send(queue, burst),
+        None => refuse(burst),
+    }
+}
+
+/// Frees a burst that has nowhere to go.
+#[cold]
+fn refuse(burst: &mut Burst) -> Sent {
+    let refused = burst.len() as u64;
+    burst.clear();
+    Sent {
+        refused,
+        ..Sent::default()
     }
 }
 

@@ -57,5 +57,5 @@ impl WorkerHandle {
     }
 }
 
-/// A port's device, and its tap's.
-pub type Devices = (Port, Option<Port>);
+/// A port's device, while it is there, and its tap's.
+pub type Devices = (Option<Port>, Option<Port>);

@@ -21,16 +21,25 @@ use super::clock::Clock;
 use super::facts::{Devices, PortFacts, WorkerHandle};
 use super::mesh::{MainEnds, Outbox, ToMain, ToWorker};
 use super::neighbors::{Effect, Neighbors};
+use super::plug::{Bench, Plugs};
 use super::queries::{Queries, View};
 use super::watch::Watch;
 
 /// The longest sleep: signals, links and workers are looked at this often.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// Of a port whose device is away.
+const NO_LINK: Link = Link {
+    up: false,
+    speed_mbps: None,
+    full_duplex: false,
+    autonegotiated: false,
+};
 /// Items taken from a worker before something else gets its turn.
 const ITEMS_PER_WORKER: usize = 256;
 
 /// Everything the main thread has.
 pub struct MainThread {
+    plugs: Plugs,
     agent: Agent,
     neighbors: Neighbors,
     ends: MainEnds,
@@ -59,6 +68,7 @@ impl MainThread {
         reason = "called once, from the place where everything is made"
     )]
     pub fn new(
+        plugs: Plugs,
         agent: Agent,
         neighbors: Neighbors,
         ends: MainEnds,
@@ -70,6 +80,7 @@ impl MainThread {
         counters: CountersReader,
     ) -> Self {
         Self {
+            plugs,
             agent,
             neighbors,
             ends,
@@ -100,6 +111,7 @@ impl MainThread {
             if now >= self.links_due {
                 self.links_due = now + SLEEP_MAX;
                 self.look_at_workers();
+                self.look_at_devices(now);
                 self.look_at_links(now);
                 self.agent.reclaim();
                 self.look_at_counters();
@@ -310,9 +322,24 @@ impl MainThread {
         }
     }
 
+    /// A device that is taken away is let go of by everybody, then closed; one that came back is opened.
+    fn look_at_devices(&mut self, now: Instant) {
+        let mut bench = Bench {
+            devices: &mut self.devices,
+            facts: &self.ports,
+            pool: &self.pool,
+            outboxes: &mut self.ends.outboxes,
+        };
+        self.plugs.look(now, &mut bench);
+    }
+
     fn look_at_links(&mut self, now: Instant) {
         for (number, (device, _)) in (0u16..).zip(&self.devices) {
-            let Ok(link) = device.link() else { continue };
+            let link = match device {
+                Some(device) if !self.plugs.is_away(usize::from(number)) => device.link(),
+                Some(_) | None => Ok(NO_LINK),
+            };
+            let Ok(link) = link else { continue };
             let before = self.links[usize::from(number)].replace(link);
             if before.is_some_and(|before| before.up == link.up) {
                 continue;

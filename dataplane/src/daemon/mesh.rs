@@ -2,9 +2,10 @@
 //! the producer, who counts it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use weir_dpdk::Mbuf;
+use weir_dpdk::{Mbuf, RxQueue, TxQueue};
 use weir_rings::query::{Explanation, FlowFilter, Step};
 
 use super::wakeup::Doorbell;
@@ -34,6 +35,23 @@ pub enum ToWorker {
     Explain(Box<Riddle>),
     /// Lists flows into the vector it brings along, for the main thread.
     ListFlows(Box<FlowQuestion>),
+    /// The port's device is being taken away: drop its queues.
+    LetGo(PortId),
+    /// The port's device is back.
+    Take(Box<NewQueues>),
+}
+
+/// A worker's share of a device that came back.
+#[derive(Debug)]
+pub struct NewQueues {
+    /// The port.
+    pub port: PortId,
+    /// Receive queues.
+    pub rx: Vec<RxQueue>,
+    /// Its transmit queue, if it has one.
+    pub tx: Option<TxQueue>,
+    /// Descriptors that announce received packets.
+    pub announcers: Vec<OwnedFd>,
 }
 
 /// Something for the main thread.

@@ -18,6 +18,7 @@ pub mod main_thread;
 mod mbuf;
 pub mod mesh;
 pub mod neighbors;
+pub mod plug;
 pub mod ports;
 pub mod queries;
 mod start;

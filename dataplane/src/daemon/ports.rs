@@ -62,7 +62,8 @@ pub fn open_all(
         .collect()
 }
 
-fn open(
+/// Starts port number `index`.
+pub fn open(
     eal: &Eal,
     pool: &Mempool,
     index: usize,

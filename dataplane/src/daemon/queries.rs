@@ -274,9 +274,32 @@ fn neighbors(now: Instant, view: &View<'_>) -> Vec<NeighborRow> {
     view.neighbors.list().map(row).collect()
 }
 
+/// A port whose device was taken away.
+fn without_device(id: u16, facts: &PortFacts) -> PortRow {
+    let nothing = || "no device".to_owned();
+    PortRow {
+        id: PortId(id),
+        name: facts.name.clone(),
+        device: facts.device.clone(),
+        driver: nothing(),
+        mac: facts.mac,
+        up: false,
+        speed_mbps: 0,
+        full_duplex: false,
+        mtu: 0,
+        queues: (0, 0),
+        burst_modes: (nothing(), nothing()),
+        rss: nothing(),
+        xstats: Vec::new(),
+    }
+}
+
 fn ports(view: &View<'_>) -> Result<Vec<PortRow>, String> {
     let row =
         |((id, facts), (device, _)): ((u16, &PortFacts), &Devices)| -> Result<PortRow, weir_dpdk::Error> {
+            let Some(device) = device else {
+                return Ok(without_device(id, facts));
+            };
             let link = device.link()?;
             let started = device.started();
             let unknown = || "unknown".to_owned();

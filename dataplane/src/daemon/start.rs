@@ -27,6 +27,7 @@ use super::idle::{Idle, IdlePolicy};
 use super::main_thread::MainThread;
 use super::mesh::{WorkerEnds, mesh};
 use super::neighbors::Neighbors;
+use super::plug::Plugs;
 use super::ports::{OpenPort, open_all};
 use super::vf;
 use super::wakeup::Bedside;
@@ -105,9 +106,11 @@ pub fn run(config: &Config, eal_arguments: &[String]) -> Result<(), Failure> {
     let agent = Agent::new(end, tables.builder, publisher);
     let devices = ports
         .into_iter()
-        .map(|port| (port.device, port.host.map(|host| host.device)))
+        .map(|port| (Some(port.device), port.host.map(|host| host.device)))
         .collect();
+    let plugs = Plugs::new(eal, config.ports.clone(), worker_count(workers))?;
     let mut main = MainThread::new(
+        plugs,
         agent,
         neighbors,
         main_ends,
@@ -292,7 +295,7 @@ struct Share {
     rx: Vec<(PortId, RxQueue)>,
     ways: Vec<Way>,
     taps: Vec<HostTap>,
-    announcers: Vec<OwnedFd>,
+    announcers: Vec<(Option<PortId>, OwnedFd)>,
 }
 
 impl Assembly<'_> {
@@ -347,17 +350,18 @@ impl Assembly<'_> {
         };
         share.ways.push(Way::Queue(Box::new(TxBuffer::new(queue))));
         for announcer in &port.announcers {
-            share.announcers.push(
-                announcer
-                    .try_clone()
-                    .map_err(Failure::system("duplicating a descriptor"))?,
-            );
+            let copy = announcer
+                .try_clone()
+                .map_err(Failure::system("duplicating a descriptor"))?;
+            share.announcers.push((Some(id), copy));
         }
         if owner(0) == number
             && let Some(host) = &mut port.host
             && let Some((rx, tx)) = host.queues.take()
         {
-            share.announcers.append(&mut host.announcers);
+            share
+                .announcers
+                .extend(host.announcers.drain(..).map(|announcer| (None, announcer)));
             let reasons = Vec::with_capacity(Burst::CAPACITY);
             share.taps.push(HostTap {
                 port: id,

@@ -19,6 +19,8 @@ use rustix::fs::Timespec;
 use rustix::net::{AddressFamily, sockopt};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
+use crate::verdict::PortId;
+
 /// The descriptors this process has open, as numbers.
 pub fn open_descriptors() -> io::Result<BTreeSet<RawFd>> {
     let mut numbers = BTreeSet::new();
@@ -125,27 +127,40 @@ impl Doorbell {
 pub struct Bedside {
     epoll: OwnedFd,
     doorbell: Doorbell,
-    // Kept open so that the epoll set keeps watching them.
-    _devices: Vec<OwnedFd>,
+    // Kept open so that the epoll set keeps watching them; each with the port whose device it is of, if that may go.
+    devices: Vec<(Option<PortId>, OwnedFd)>,
 }
 
 impl Bedside {
     /// Watches the devices' descriptors and a doorbell.
-    pub fn new(doorbell: Doorbell, devices: Vec<OwnedFd>) -> io::Result<Self> {
+    pub fn new(doorbell: Doorbell, devices: Vec<(Option<PortId>, OwnedFd)>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for descriptor in devices.iter().map(AsFd::as_fd).chain([doorbell.0.event.as_fd()]) {
-            epoll::add(
-                &epoll,
-                descriptor,
-                epoll::EventData::new_u64(0),
-                epoll::EventFlags::IN,
-            )?;
+        let descriptors = devices.iter().map(|(_, descriptor)| descriptor.as_fd());
+        for descriptor in descriptors.chain([doorbell.0.event.as_fd()]) {
+            add(&epoll, descriptor)?;
         }
         Ok(Self {
             epoll,
             doorbell,
-            _devices: devices,
+            devices,
         })
+    }
+
+    /// Watches a port's device no more: one that was taken away is for ever in error, and would end every sleep at once.
+    pub fn forget(&mut self, port: PortId) {
+        for (_, descriptor) in self.devices.extract_if(.., |(of, _)| *of == Some(port)) {
+            // One that the set does not have is forgotten already.
+            let _ = epoll::delete(&self.epoll, &descriptor);
+        }
+    }
+
+    /// Watches a port's device that came back. Without, it is polled after each sleep's bound.
+    pub fn watch(&mut self, port: PortId, descriptors: Vec<OwnedFd>) {
+        for descriptor in descriptors {
+            if add(&self.epoll, descriptor.as_fd()).is_ok() {
+                self.devices.push((Some(port), descriptor));
+            }
+        }
     }
 
     /// Sleeps until a packet, the doorbell, a signal or `longest`, whichever is first; not at all unless `nothing_waits`.
@@ -163,6 +178,11 @@ impl Bedside {
             let _ = epoll::wait(&self.epoll, &mut events[..], Some(&timeout));
         });
     }
+}
+
+fn add(epoll: &OwnedFd, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let data = epoll::EventData::new_u64(0);
+    Ok(epoll::add(epoll, descriptor, data, epoll::EventFlags::IN)?)
 }
 
 #[cfg(test)]

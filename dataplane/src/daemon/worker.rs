@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::egress::{Sent, Way, send};
 use super::ending::Ending;
 use super::idle::{Idle, Pause};
-use super::mesh::{FlowQuestion, Outbox, Riddle, ToMain, ToWorker, WorkerEnds};
+use super::mesh::{FlowQuestion, NewQueues, Outbox, Riddle, ToMain, ToWorker, WorkerEnds};
 use super::queries::matches;
 use super::wakeup::Bedside;
 use crate::path::Path;
@@ -329,7 +329,33 @@ impl Worker {
             ToWorker::Note(note) => self.parts.path.deliver(now, note),
             ToWorker::Explain(riddle) => self.explain(now, riddle),
             ToWorker::ListFlows(question) => self.question = Some(question),
+            ToWorker::LetGo(port) => self.let_go(port),
+            ToWorker::Take(queues) => self.take(*queues),
         }
+    }
+
+    /// Drops the queues of a port whose device is being taken away; what is sent there from now on is refused.
+    fn let_go(&mut self, port: PortId) {
+        self.parts.rx.retain(|(of, _)| *of != port);
+        if let Some(Way::Queue(buffer)) = self.parts.ways.get_mut(usize::from(port.0)) {
+            buffer.let_go();
+        }
+        self.parts.bedside.forget(port);
+    }
+
+    /// The device is back: its queues are as before.
+    fn take(&mut self, queues: NewQueues) {
+        let NewQueues {
+            port,
+            rx,
+            tx,
+            announcers,
+        } = queues;
+        self.parts.rx.extend(rx.into_iter().map(|queue| (port, queue)));
+        if let (Some(Way::Queue(buffer)), Some(queue)) = (self.parts.ways.get_mut(usize::from(port.0)), tx) {
+            buffer.take(queue);
+        }
+        self.parts.bedside.watch(port, announcers);
     }
 
     /// Gathers handed-over packets of one port into a burst.

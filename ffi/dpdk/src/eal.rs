@@ -101,6 +101,30 @@ impl Eal {
         Ok(())
     }
 
+    /// From now on [`Eal::take_removed`] tells of devices that the kernel wants back: a VF whose PF's driver is unloaded or whose number of
+    /// VFs changes, a NIC that is pulled out. The kernel waits until the port is closed by [`crate::Port::remove`].
+    pub fn watch_removals(&self) -> Result<()> {
+        // SAFETY: registers a function of the shim, which outlives everything.
+        let rc = unsafe { c::weir_watch_removals() };
+        Errno::check(rc).map_err(|errno| Error::Probe {
+            device: "removal of any device".to_owned(),
+            errno,
+        })?;
+        Ok(())
+    }
+
+    /// Ports whose device is wanted back, as [`crate::Port::id`] numbers them; each is told once.
+    pub fn take_removed(&self) -> Vec<u16> {
+        // SAFETY: takes a number from an atomic.
+        let mut bits = unsafe { c::weir_take_removed() };
+        let mut ports = Vec::new();
+        while bits != 0 {
+            ports.push(bits.trailing_zeros() as u16);
+            bits &= bits - 1;
+        }
+        ports
+    }
+
     /// Names of all ports, open or not, as [`crate::Port::open`] takes them.
     pub fn port_names(&self) -> Vec<String> {
         port::names()

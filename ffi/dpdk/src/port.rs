@@ -34,6 +34,8 @@ pub(crate) struct PortInner {
     id: u16,
     name: String,
     running: bool,
+    /// The device goes back to the kernel with the port.
+    give_back: bool,
     eal: Arc<EalInner>,
 }
 
@@ -101,6 +103,7 @@ impl Port {
             id,
             name: name.to_owned(),
             running: false,
+            give_back: false,
             eal: Arc::clone(eal.inner()),
         };
         Ok(Self {
@@ -169,6 +172,18 @@ impl Port {
             inner.running = false;
         }
         self.started = None;
+        Ok(())
+    }
+
+    /// Stops and closes the port, and gives its device back to the kernel: what is plugged out, or may come back by [`Eal::probe`].
+    ///
+    /// # Errors
+    /// The port itself, while a queue of it exists.
+    pub fn remove(mut self) -> core::result::Result<(), Self> {
+        let Some(inner) = Arc::get_mut(&mut self.inner) else {
+            return Err(self);
+        };
+        inner.give_back = true;
         Ok(())
     }
 
@@ -454,8 +469,13 @@ impl Drop for PortInner {
             // SAFETY: the last of the port and its queues is going, so nobody is inside a burst call.
             unsafe { c::rte_eth_dev_stop(self.id) };
         }
+        let close = if self.give_back {
+            c::weir_port_remove
+        } else {
+            c::rte_eth_dev_close
+        };
         // SAFETY: stopped, and nobody has a handle to it. A driver that fails here says so on stderr.
-        unsafe { c::rte_eth_dev_close(self.id) };
+        unsafe { close(self.id) };
         self.eal.state().open_ports.remove(&self.id);
     }
 }

@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// QEMU answers at once; a guest may take this long to let a device go.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// QEMU answers at once; a guest may take this long to let a device go: one that has just started, or has no CPU to itself.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer lines are no QMP.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
