@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD = cargo build --workspace --bins
 
-.PHONY: help demo demo-down test test-pure test-loom test-vdev test-net test-asan test-qemu lint fuzz bench bench-check clean
+.PHONY: help demo demo-down test test-pure test-loom test-vdev test-net test-asan test-qemu lint fuzz bench bench-micro bench-check bench-health clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -54,9 +54,18 @@ fuzz: ## each fuzz target for FUZZ_S seconds (30); needs a nightly toolchain and
 	@scripts/install-deps rust
 	@scripts/fuzz
 
-bench: ## micro-benchmarks of the packet path
+bench: ## the running dataplane against dpdk-testpmd, with the goals (as root, 15 minutes); QUICK=1: two minutes; RECORD=1: into RESULTS.md
+	@scripts/install-deps rust build bench
+	cargo build --release --locked -p weir-dataplane -p weir-control -p weir-benches --bins
+	@$(TARGET)/release/weir-compare $(if $(QUICK),--quick) $(if $(RECORD),--record benches/RESULTS.md)
+
+bench-micro: ## micro-benchmarks of the packet path
 	@scripts/install-deps rust build
 	cargo bench -p weir-benches
+
+bench-health: ## ten thousand health checks at 5 s from one process, for WEIR_CHECKS_S seconds (300): times, CPU, memory
+	@scripts/install-deps rust
+	WEIR_CHECKS_S=$${WEIR_CHECKS_S:-300} cargo test --release --locked -p weir-control --lib thousands_of_checks -- --nocapture
 
 bench-check: ## instructions per packet against the recorded ones; 2 % more fails
 	@scripts/install-deps rust build bench

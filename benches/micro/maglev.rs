@@ -4,48 +4,15 @@
 //! `cargo bench -p weir-benches --bench maglev`
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion};
-use weir_dataplane::scheduler::maglev::{Member, build};
+use weir_benches::maglev::{members, paper};
+use weir_dataplane::scheduler::maglev::build;
 use weir_rings::message::MaglevSize;
 
 const SIZES: [MaglevSize; 2] = [MaglevSize::Small, MaglevSize::Large];
 const COUNTS: [u32; 4] = [10, 100, 1000, 10_000];
-
-fn members(size: MaglevSize, count: u32) -> Vec<Member> {
-    let address = |number| IpAddr::V4(Ipv4Addr::from_bits(0xc612_0000 + number));
-    (0..count)
-        .map(|number| Member::new(size, address(number), 80, 1))
-        .collect()
-}
-
-/// Pseudocode 1 of the paper, over a table of 32-bit entries.
-fn paper(size: MaglevSize, members: &[Member]) -> Vec<i32> {
-    let slots = size.slots();
-    let mut entry = vec![-1; slots as usize];
-    let mut next = vec![0u32; members.len()];
-    let mut filled = 0;
-    loop {
-        for (rank, member) in (0..).zip(members) {
-            let place = |step: u32| {
-                (u64::from(member.offset) + u64::from(step) * u64::from(member.skip)) % u64::from(slots)
-            };
-            let mut slot = place(next[rank as usize]);
-            while entry[slot as usize] >= 0 {
-                next[rank as usize] += 1;
-                slot = place(next[rank as usize]);
-            }
-            entry[slot as usize] = rank;
-            next[rank as usize] += 1;
-            filled += 1;
-            if filled == slots {
-                return entry;
-            }
-        }
-    }
-}
 
 fn builds(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("maglev_build");

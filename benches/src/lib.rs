@@ -1,2 +1,6 @@
 //! Micro benches, instruction counts, comparison with testpmd.
 #![forbid(unsafe_code)]
+
+pub mod buffer;
+pub mod maglev;
+pub mod world;
