@@ -18,6 +18,8 @@ pub enum Way {
 /// to the sum `rx == tx + punted + drops`.
 #[derive(Debug)]
 pub struct TxBuffer {
+    /// Its number at its port; a device that comes back has the same ones.
+    number: u16,
     /// `None` while the device is away: nothing is taken then.
     queue: Option<TxQueue>,
     /// Received here or by another worker, and forwarded.
@@ -41,6 +43,7 @@ impl TxBuffer {
     /// Before this queue.
     pub fn new(queue: TxQueue) -> Self {
         Self {
+            number: queue.id(),
             queue: Some(queue),
             forwarded: Burst::new(),
             originated: Burst::new(),
@@ -48,8 +51,8 @@ impl TxBuffer {
     }
 
     /// The queue's number at its port.
-    pub fn queue(&self) -> u16 {
-        self.queue.id()
+    pub const fn queue(&self) -> u16 {
+        self.number
     }
 
     /// Sends what was forwarded.
