@@ -256,7 +256,7 @@ pub(crate) static SECTION: Section = Section {
             name: "passive",
             kind: "a table",
             default: None,
-            meaning: "what the traffic itself shows about backends; left out: not looked at",
+            meaning: "what the traffic itself shows about backends, with protocol tcp and forward nat or fullnat; left out: not looked at",
         },
         Key {
             name: "sorry_server",

@@ -554,9 +554,32 @@ fn check_sorry(fields: &Fields<'_, '_>, service: &Service) {
     }
 }
 
+/// Whether a server answers can only be seen where its replies pass, and where there must be some.
+fn check_passive(fields: &Fields<'_, '_>, service: &Service) {
+    let forwards = service.backends.iter().map(|backend| backend.forward);
+    let replies_pass = |forward: Forward| matches!(forward, Forward::Nat | Forward::FullNat);
+    if service.pool.passive.is_none() {
+        return;
+    }
+    if service.protocol == Protocol::Udp {
+        fields.context.error(
+            fields.span_of("pool"),
+            "`passive` needs protocol \"tcp\"",
+            "leave it out: nobody has to answer a UDP packet",
+        );
+    } else if !forwards.chain([service.forward]).all(replies_pass) {
+        fields.context.error(
+            fields.span_of("pool"),
+            "`passive` needs forward \"nat\" or \"fullnat\"",
+            "leave it out: with direct return the answers of the servers do not pass here; use a check",
+        );
+    }
+}
+
 /// Rules between keys of one service.
 fn check_together(fields: &Fields<'_, '_>, service: &Service) {
     check_sorry(fields, service);
+    check_passive(fields, service);
     let error =
         |key: &str, message: String, help: &str| fields.context.error(fields.span_of(key), message, help);
     if service.one_packet && service.protocol == Protocol::Tcp {

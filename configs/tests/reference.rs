@@ -73,7 +73,10 @@ fn file_with(header: &str, line: &str) -> Option<String> {
             service(&format!("check = {{ {kind} = {{ {line} }} }}"), "")
         }
         "pool = { … }" => service(&format!("pool = {{ {line} }}"), ""),
-        "pool.passive" => service(&format!("pool = {{ passive = {{ {line} }} }}"), ""),
+        "pool.passive" => service(
+            &format!("forward = 'nat'\npool = {{ passive = {{ {line} }} }}"),
+            "",
+        ),
         "pool.sorry_server" => {
             let comma = if line.is_empty() { "" } else { ", " };
             let server = format!("address = '192.0.2.99:80'{comma}{line}");
