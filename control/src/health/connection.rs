@@ -160,3 +160,6 @@ fn fault(error: &io::Error) -> Fault {
         _ => Fault::Local,
     }
 }
+
+#[cfg(test)]
+mod tests;

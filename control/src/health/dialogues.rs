@@ -4,9 +4,10 @@ use super::{Source, Tls};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use weir_configs::{
-    Backend, Check, CheckKind, HttpCheck, HttpVersion, LoginCheck, SipTransport, TalkStep, Tunnel, UdpCheck, Url,
-    hex, hex_pattern,
+    Backend, Check, CheckKind, HttpCheck, HttpVersion, LoginCheck, SipTransport, TalkStep, Tunnel, UdpCheck,
+    Url, hex, hex_pattern,
 };
+use weir_proto::health::Dialogue;
 use weir_proto::health::datagram::Datagram;
 use weir_proto::health::dns::Query;
 use weir_proto::health::http::body::{Body, Digest};
@@ -17,7 +18,6 @@ use weir_proto::health::ping::Echo;
 use weir_proto::health::preset::{self, Login};
 use weir_proto::health::talk::{Expect, Step, Talk};
 use weir_proto::health::through::{Encapsulation, Through};
-use weir_proto::health::Dialogue;
 
 /// Debian's bundle of authorities, which other systems have too or link there.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -62,7 +62,11 @@ pub(super) fn dialogue(backend: &Backend, check: &Check, address: SocketAddr) ->
         }),
         CheckKind::Http(http) => {
             let secure = check.tls.is_some();
-            Dialogue::Http(urls(http).map(|url| get(url, http.version, address, secure)).collect())
+            Dialogue::Http(
+                urls(http)
+                    .map(|url| get(url, http.version, address, secure))
+                    .collect(),
+            )
         }
         CheckKind::Smtp(smtp) => Dialogue::Talk(preset::smtp(&smtp.helo)),
         CheckKind::Pop(check) => Dialogue::Talk(preset::pop(login(check))),
@@ -97,7 +101,11 @@ pub(super) fn dialogue(backend: &Backend, check: &Check, address: SocketAddr) ->
         CheckKind::Grpc(grpc) => Dialogue::Grpc(grpc.service.clone()),
         CheckKind::Script(script) => Dialogue::Script(Script {
             path: script.path.clone(),
-            arguments: script.arguments.iter().map(|text| filled(text, backend.address)).collect(),
+            arguments: script
+                .arguments
+                .iter()
+                .map(|text| filled(text, backend.address))
+                .collect(),
             user: script.user.clone(),
             dynamic: script.dynamic,
         }),
@@ -121,7 +129,10 @@ fn get(url: &Url, version: HttpVersion, address: SocketAddr, secure: bool) -> Ge
     let default_port = if secure { 443 } else { 80 };
     Get {
         path: url.path.clone(),
-        host: url.host.clone().unwrap_or_else(|| host(address, Some(default_port))),
+        host: url
+            .host
+            .clone()
+            .unwrap_or_else(|| host(address, Some(default_port))),
         status: url.status.iter().map(|range| range.first..=range.last).collect(),
         version: match version {
             HttpVersion::V1_0 => Version::V1_0,

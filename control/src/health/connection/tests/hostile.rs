@@ -1,0 +1,126 @@
+//! Servers that send without end, a byte at a time, or nothing but resets: the checker lives, and its memory stays flat.
+
+use super::super::super::Tls;
+use super::*;
+use crate::clock::Clock;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use weir_proto::health::Outcome;
+use weir_proto::health::http::Get;
+use weir_proto::health::http::body::Body;
+use weir_proto::health::pattern::Pattern;
+use weir_proto::health::preset;
+
+/// More than all bounds of all checks here together, and far less than the servers send.
+const GROWTH_MAX: u64 = 64 << 20;
+const EACH: usize = 10;
+/// Reports to be seen of every check, whatever time they take.
+const RUNS: u64 = 3;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    Reset,
+    Endless(&'static [u8]),
+    Dribble(&'static [u8]),
+}
+
+async fn serve(manner: Manner) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream, manner));
+        }
+    });
+    address
+}
+
+async fn converse(mut stream: TcpStream, manner: Manner) -> std::io::Result<()> {
+    match manner {
+        Manner::Reset => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+        Manner::Endless(head) => {
+            let _ = stream.read(&mut [0; 1_024]).await?;
+            stream.write_all(head).await?;
+            loop {
+                stream.write_all(&[b'1'; 65_536]).await?;
+            }
+        }
+        Manner::Dribble(text) => {
+            for byte in text.iter().cycle() {
+                stream.write_all(&[*byte]).await?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn http() -> Dialogue {
+    Dialogue::Http(vec![Get {
+        path: "/".into(),
+        host: "h".into(),
+        body: Body {
+            regex: Some(Pattern::new("never")),
+            ..Body::default()
+        },
+        ..Get::default()
+    }])
+}
+
+#[tokio::test]
+async fn hostile_servers_neither_fill_memory_nor_end_the_checker() {
+    let talk = || Dialogue::Talk(preset::smtp("h"));
+    let grpc = || Dialogue::Grpc(String::new());
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let settings_without_end = b"\0\0\0\x04\0\0\0\0\0";
+    let tls = |address: SocketAddr| Tls {
+        authorities: None,
+        name: Some("www.example.net".into()),
+        address: address.ip(),
+    };
+    let table = [
+        (Manner::Reset, http(), false),
+        (Manner::Endless(b"HTTP/1.1 200 OK\r\nA: "), http(), false),
+        (Manner::Endless(b"HTTP/1.1 200 OK\r\n\r\n"), http(), false),
+        (
+            Manner::Endless(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"),
+            http(),
+            false,
+        ),
+        (Manner::Endless(chunked), http(), false),
+        (Manner::Dribble(b"HTTP/1.1 100 Continue\r\n\r\n"), http(), false),
+        (Manner::Endless(b"220-"), talk(), false),
+        (Manner::Dribble(b"220-x\r\n"), talk(), false),
+        (Manner::Reset, talk(), false),
+        (Manner::Endless(settings_without_end), grpc(), false),
+        (Manner::Dribble(settings_without_end), grpc(), false),
+        (Manner::Endless(b"\x16\x03\x03\x40\x00"), http(), true),
+        (Manner::Dribble(b"\x16\x03\x03\x40\x00"), http(), true),
+    ];
+    let mut targets = Vec::new();
+    for (manner, dialogue, secure) in table {
+        for _ in 0..EACH {
+            let address = serve(manner).await;
+            let mut target = target(address, dialogue.clone(), Duration::from_millis(500));
+            target.tls = secure.then(|| tls(address));
+            targets.push(target);
+        }
+    }
+    let before = memory("VmRSS:");
+    let mut checks = Checks::new(Clock::start(), 1);
+    checks.reconcile(&targets);
+    let runs = async {
+        let mut seen = std::collections::HashMap::new();
+        while seen.len() < targets.len() || seen.values().any(|runs| *runs < RUNS) {
+            let (id, report) = checks.reports.recv().await.unwrap();
+            assert!(matches!(report.outcome, Outcome::Fail(_)), "{report:?}");
+            *seen.entry(id).or_insert(0) += 1;
+        }
+    };
+    tokio::time::timeout(PATIENCE, runs)
+        .await
+        .expect("every check goes on");
+    let grown = memory("VmRSS:").saturating_sub(before);
+    assert!(grown < GROWTH_MAX, "{} MiB more than before", grown >> 20);
+}

@@ -1,0 +1,76 @@
+//! Many checks from one process: each starts when it is due, none is left out.
+//!
+//! A short run with a thousand checks by default, whose times are printed and not judged. `WEIR_CHECKS_S=300` runs ten
+//! thousand at 5 s for five minutes and judges the times too; `make bench-health` does it optimised.
+
+use super::*;
+use crate::clock::Clock;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::sync::mpsc;
+use weir_proto::health::Outcome;
+use weir_proto::time::Instant;
+
+/// No check may start later than this.
+const LATE_MAX: Duration = Duration::from_millis(100);
+
+/// Accepts and closes, on a thread whose CPU time is not the checker's; the port and the thread's id.
+fn accept_all() -> (u16, i32) {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        sender
+            .send(rustix::thread::gettid().as_raw_nonzero().get())
+            .unwrap();
+        while listener.accept().is_ok() {}
+    });
+    (port, receiver.recv().unwrap())
+}
+
+#[tokio::test]
+async fn thousands_of_checks_start_when_they_are_due() {
+    let seconds: Option<u64> = std::env::var("WEIR_CHECKS_S")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let (count, interval, length) = match seconds {
+        Some(seconds) => (10_000_u32, Duration::from_secs(5), Duration::from_secs(seconds)),
+        None => (1_000, Duration::from_secs(1), Duration::from_secs(4)),
+    };
+    let (port, server) = accept_all();
+    // Every address of 127.0.0.0/8 is this host's, so that each check has a server of its own.
+    let address = |number: u32| SocketAddr::new(IpAddr::V4(Ipv4Addr::from(0x7f01_0000 + number)), port);
+    let targets: Vec<Target> = (0..count)
+        .map(|number| target(address(number), Dialogue::Tcp, interval))
+        .collect();
+    let (cpu_before, served_before) = (cpu(None), cpu(Some(server)));
+    let mut checks = Checks::new(Clock::start(), 1);
+    checks.reconcile(&targets);
+
+    let end = tokio::time::Instant::now() + length;
+    let mut firsts: HashMap<_, Instant> = HashMap::new();
+    let (mut runs, mut skipped, mut failed, mut latest) = (0_u64, 0, 0_u64, Duration::ZERO);
+    while let Ok(Some((id, report))) = tokio::time::timeout_at(end, checks.reports.recv()).await {
+        let start = report.at - report.took;
+        let first = *firsts.entry(id).or_insert(start);
+        let since = start - first;
+        let slots = (since.as_nanos() + interval.as_nanos() / 2) / interval.as_nanos();
+        let due = interval * u32::try_from(slots).unwrap();
+        latest = latest.max(since.abs_diff(due));
+        runs += 1;
+        failed += u64::from(report.outcome != Outcome::Pass);
+        skipped = skipped.max(report.skipped);
+    }
+    let used = (cpu(None) - cpu_before).saturating_sub(cpu(Some(server)) - served_before);
+    println!(
+        "{count} checks every {interval:?} for {length:?}: {runs} runs, {failed} failed, {skipped} skipped, \
+         at most {latest:?} off their time; {:.1} % of a CPU, {} MiB resident",
+        100.0 * used.as_secs_f64() / length.as_secs_f64(),
+        memory("VmRSS:") >> 20
+    );
+    assert_eq!(firsts.len(), targets.len(), "every check has run");
+    if seconds.is_some() {
+        assert!(latest < LATE_MAX, "{latest:?}");
+        assert_eq!((skipped, failed), (0, 0));
+    }
+}
