@@ -3,19 +3,23 @@
 //! `weir-instructions CASE PACKETS` sets a case up, sends so many packets through it and prints how many were sent on.
 //! `scripts/bench-check` runs it under callgrind with two numbers of packets and takes the difference, so that set-up does
 //! not count; the case `copy` only puts the frame into its buffer, and is subtracted from the others.
+//! `weir-instructions sharing MODE` is what `tests/sharing.rs` watches.
 
 #![forbid(unsafe_code)]
 
-mod buffer;
-mod world;
+mod sharing;
 
 use std::process::ExitCode;
 
+use weir_benches::world::{BURST, World, frame};
+use weir_dataplane::parse::tcp_flag::{ACK, SYN};
 use weir_rings::message::{Forward, Tunnel};
-use world::{BURST, World, frame};
 
 /// Flows of the hit cases: they fit in the first-level cache's reach, where instructions are what counts.
 const FLOWS: u32 = 1024;
+
+/// Room for them, and for those of the cases that make flows.
+const FLOWS_MAX: usize = 1 << 20;
 
 /// A case: how packets are forwarded, and whether each begins a flow.
 struct Case {
@@ -52,6 +56,13 @@ fn main() -> ExitCode {
     let [name, packets] = &arguments[..] else {
         return usage();
     };
+    if name == "sharing" {
+        let Some(sent) = sharing::run(packets) else {
+            return usage();
+        };
+        println!("{sent}");
+        return ExitCode::SUCCESS;
+    }
     let Ok(packets) = packets.parse::<u32>() else {
         return usage();
     };
@@ -67,26 +78,31 @@ fn main() -> ExitCode {
 fn usage() -> ExitCode {
     let names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
     eprintln!("usage: weir-instructions copy|{} PACKETS", names.join("|"));
+    eprintln!("       weir-instructions sharing dr|nat|ipip");
     ExitCode::from(2)
 }
 
 fn run(case: &Case, packets: u32) -> u64 {
-    let mut world = World::new(case.forward);
-    let ack = frame(false);
-    let syn = frame(true);
+    let mut world = World::new(case.forward, FLOWS_MAX);
+    let ack = frame(ACK);
+    let syn = frame(SYN);
     if case.new_flows {
-        return bursts(packets).map(|first| world.send(&syn, first)).sum();
+        return bursts(packets).map(|first| world.send(&syn, first..)).sum();
     }
     for first in bursts(FLOWS) {
-        world.send(&syn, first);
+        world.send(&syn, first..);
     }
-    bursts(packets).map(|first| world.send(&ack, first % FLOWS)).sum()
+    bursts(packets)
+        .map(|first| world.send(&ack, first % FLOWS..))
+        .sum()
 }
 
 fn copy(packets: u32) -> u64 {
-    let mut world = World::new(Forward::Dr);
-    let ack = frame(false);
-    bursts(packets).map(|first| world.copy(&ack, first % FLOWS)).sum()
+    let mut world = World::new(Forward::Dr, FLOWS_MAX);
+    let ack = frame(ACK);
+    bursts(packets)
+        .map(|first| world.copy(&ack, first % FLOWS..))
+        .sum()
 }
 
 /// The first client of each burst.

@@ -75,6 +75,7 @@ impl Scene {
         let settings = Settings {
             flows_max_v4: flows_max,
             flows_max_v6: 16,
+            templates_max: 64,
             ..Settings::default()
         };
         let rss = if workers == 1 { Rss::None } else { Rss::Unknown };

@@ -155,6 +155,7 @@ impl Family for V4 {
         [e, f, g, h]
     }
 
+    #[inline]
     fn to_ip(addr: [u8; 4]) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from(addr))
     }
@@ -215,6 +216,7 @@ impl Family for V6 {
         addr
     }
 
+    #[inline]
     fn to_ip(addr: [u8; 16]) -> IpAddr {
         IpAddr::V6(Ipv6Addr::from(addr))
     }

@@ -10,12 +10,26 @@ use crate::egress::Mode;
 use crate::family::Family;
 use crate::flow::{Direction, Entry, Flags, Tick};
 use crate::forward::fullnat;
+use crate::parse::tcp_flag::{RST, SYN};
 use crate::persist::{Client, Found, Noted};
 use crate::scheduler::{Load, PickInput};
 use crate::tables::Service;
+use crate::tcp_state::{Policy, State, Tracker};
 use crate::verdict::DropReason;
 
 const TCP: u8 = 6;
+
+/// State of a fresh flow after the client's SYN, whether or not replies pass here: an active one.
+const AFTER_SYN: State = after_syn(false);
+const _: () = assert!(AFTER_SYN as u8 == after_syn(true) as u8 && AFTER_SYN.is_active());
+
+const fn after_syn(no_output: bool) -> State {
+    let fresh = Tracker {
+        state: State::None,
+        no_output,
+    };
+    fresh.after(Policy::Normal, false, SYN).state
+}
 
 /// Addresses and ports of a packet as the schedulers want them.
 pub(crate) fn pick_input<F: Family>(key: &crate::family::Key<F>, now_s: u32, random: u64) -> PickInput {
@@ -63,6 +77,9 @@ impl<F: Notes> Lane<F> {
             return self.one_packet(at, backend, service, context);
         }
         let mut entry = Entry::new(&key, backend, context.tick);
+        if key.protocol == TCP && tcp_flags & (SYN | RST) == SYN {
+            entry.state = AFTER_SYN as u8;
+        }
         entry.link = template.map_or(0, |index| index + 1);
         entry.flags = entry.flags.set(Flags::NO_OUTPUT, !mode.is_nat());
         if mode == Mode::FullNat {
@@ -110,7 +127,7 @@ impl<F: Notes> Lane<F> {
         }
         count_connection(service, entry.backend, context);
         context.counters.row().flows_created().add(1);
-        if entry.protocol == TCP {
+        if entry.protocol == TCP && entry.state != AFTER_SYN as u8 {
             track(
                 self.table.entry_mut(index),
                 Direction::Forward,

@@ -252,6 +252,7 @@ impl State {
         (index < self.servers.len()).then_some(index)
     }
 
+    #[inline]
     fn choose<L: Fn(u32) -> Load>(&self, input: &PickInput, load: &L, commit: bool) -> Option<usize> {
         let pool = Pool {
             servers: &self.servers,
@@ -330,6 +331,7 @@ impl<L: Fn(u32) -> Load> Pool<'_, L> {
         u64::from(self.servers[index].weight)
     }
 
+    #[inline]
     fn overloaded(&self, index: usize) -> bool {
         self.overload.check(
             index,
@@ -339,6 +341,7 @@ impl<L: Fn(u32) -> Load> Pool<'_, L> {
         )
     }
 
+    #[inline]
     fn usable(&self, index: usize) -> bool {
         self.servers[index].weight > 0 && !self.overloaded(index)
     }
@@ -352,6 +355,7 @@ impl<L: Fn(u32) -> Load> Pool<'_, L> {
         index_of_slot(self.by_slot, slot)
     }
 
+    #[inline]
     fn note_picked(&self, index: usize) {
         if self.commit {
             self.overload

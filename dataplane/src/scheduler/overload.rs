@@ -30,6 +30,7 @@ impl Overload {
     }
 
     /// Is the server overloaded, given its connections? Clears the mark if it no longer holds, and if `commit`.
+    #[inline]
     pub(super) fn check(&self, index: usize, server: &Server, total: impl Fn() -> u64, commit: bool) -> bool {
         if server.upper_threshold == 0 {
             return false;
@@ -46,6 +47,7 @@ impl Overload {
     }
 
     /// A connection was given to a server that had `total` before.
+    #[inline]
     pub(super) fn note_opened(&self, index: usize, server: &Server, total: impl Fn() -> u64) {
         if server.upper_threshold == 0 {
             return;

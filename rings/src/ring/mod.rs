@@ -108,8 +108,14 @@ impl<const W: usize> Side<W> {
     }
 }
 
+/// Both ends of a ring of this process alone, for a power of two of records.
+pub fn heap<const W: usize>(capacity: u32) -> Option<(Producer<W>, Consumer<W>)> {
+    let lines = Lines::heap(lines::<W>(capacity));
+    Producer::new(lines.clone(), capacity).zip(Consumer::new(lines, capacity))
+}
+
 /// The writing side.
-pub(crate) struct Producer<const W: usize>(Side<W>);
+pub struct Producer<const W: usize>(Side<W>);
 
 impl<const W: usize> Producer<W> {
     pub(crate) fn new(lines: Lines, capacity: u32) -> Option<Self> {
@@ -117,7 +123,7 @@ impl<const W: usize> Producer<W> {
     }
 
     /// Appends a record.
-    pub(crate) fn push(&mut self, record: &[u64; W]) -> Result<(), PushError> {
+    pub fn push(&mut self, record: &[u64; W]) -> Result<(), PushError> {
         let side = &mut self.0;
         if side.own.wrapping_sub(side.peer) == side.capacity {
             side.look(CONSUMED, side.own)?;
@@ -135,7 +141,7 @@ impl<const W: usize> Producer<W> {
 }
 
 /// The reading side.
-pub(crate) struct Consumer<const W: usize>(Side<W>);
+pub struct Consumer<const W: usize>(Side<W>);
 
 impl<const W: usize> Consumer<W> {
     pub(crate) fn new(lines: Lines, capacity: u32) -> Option<Self> {
@@ -143,7 +149,7 @@ impl<const W: usize> Consumer<W> {
     }
 
     /// A private copy of the next record, if there is one.
-    pub(crate) fn pop(&mut self) -> Result<Option<[u64; W]>, PeerError> {
+    pub fn pop(&mut self) -> Result<Option<[u64; W]>, PeerError> {
         let side = &mut self.0;
         if side.own == side.peer {
             side.look(PRODUCED, side.own.wrapping_add(side.capacity))?;
