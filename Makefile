@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD = cargo build --workspace --bins
 
-.PHONY: help demo demo-down test test-pure test-loom test-vdev test-net test-asan test-qemu lint fuzz bench bench-micro bench-check bench-health clean
+.PHONY: help demo demo-down test test-pure test-loom test-vdev test-net test-asan test-qemu lint fuzz bench bench-micro bench-check bench-failover bench-health clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -70,6 +70,11 @@ bench-health: ## ten thousand health checks at 5 s from one process, for WEIR_CH
 bench-check: ## instructions per packet against the recorded ones; 2 % more fails
 	@scripts/install-deps rust build bench
 	@scripts/bench-check
+
+bench-failover: ## KILLS kills (100) of the active director at adverts of 10 ms: how long a client waits (as root)
+	@scripts/install-deps rust build lab
+	cargo build --workspace --bins --release
+	WEIR_KILLS=$(or $(KILLS),100) WEIR_REQUIRE_PRIVILEGED=1 WEIR_BIN_DIR=$(abspath $(TARGET))/release cargo test -p weir-tests --test scenarios -- --exact --nocapture directors::kills::a_client_waits_for_a_killed_director
 
 clean: ## build results, and every laboratory that was left behind
 	-@test ! -x $(TARGET)/debug/weir-demo || $(TARGET)/debug/weir-demo --down

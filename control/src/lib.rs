@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod api_types;
+pub mod bfd;
 pub mod cli;
 pub mod clock;
 pub mod daemon;

@@ -1,13 +1,13 @@
 //! One virtual router on this node: its machine, its sockets, its interface.
 
 use super::announce::Announcing;
-use super::kernel::{self, Interface};
+use super::kernel::{Interface, Netlink};
 use super::link::Settling;
 use super::notify::Job;
 use super::runtime::{Surroundings, is_fault, keepalived_word};
 use super::socket::Endpoint;
 use super::status::{Active, Change, Next, Status, Track};
-use super::{Wanted, resolve};
+use super::{Wanted, macvlan, resolve};
 use crate::clock::Clock;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -33,6 +33,8 @@ pub(super) struct Instance {
     /// Addresses on the kernel interface, with their prefix lengths.
     on_kernel: Vec<(IpAddr, u8)>,
     holding: bool,
+    /// The device with the virtual MAC address.
+    device: Option<Interface>,
     /// Why the last advertisement could not be sent: told once, not with each.
     unsent: Option<String>,
     /// It has been active, or has heard who is, or was at fault: whether it holds its addresses is decided.
@@ -93,6 +95,7 @@ impl Instance {
             problem: None,
             on_kernel: Vec::new(),
             holding: false,
+            device: None,
             unsent: None,
             decided: false,
             announcing: Announcing::default(),
@@ -146,12 +149,12 @@ impl Instance {
         }
     }
 
-    pub(super) fn fire(&mut self, now: Instant) {
+    pub(super) fn fire(&mut self, now: Instant, around: &Surroundings) {
         if let Some(machine) = &mut self.machine {
             machine.handle_timeout(now);
         }
         self.settle_links(now);
-        self.announce_due(now);
+        self.announce_due(now, around);
     }
 
     /// Whether the dataplane is to hold its addresses; `None` while that is not decided.
@@ -314,6 +317,7 @@ impl Instance {
                 let tracked = self.tracking.tracked();
                 let machine = self.machine.get_or_insert_with(|| Machine::new(config));
                 machine.handle(now, Input::Tracked(tracked));
+                self.clean_up(now, around);
             }
             Err(problem) if self.problem.as_ref() == Some(&problem) => {}
             Err(problem) => {
@@ -367,7 +371,7 @@ impl Instance {
             Action::SendAdvert { priority } => self.send(priority),
             Action::Claim => self.hold(now, true, around),
             Action::Release => self.hold(now, false, around),
-            Action::Announce { rounds } => self.announce(now, rounds),
+            Action::Announce { rounds } => self.announce(now, rounds, around),
             Action::Became { state, why } => self.became(now, state, &why.to_string(), around),
             Action::Rival(Some(rival)) => around.event(now, self.name(), "rival", rival.to_string()),
             Action::Rival(None) => around.event(
@@ -406,42 +410,73 @@ impl Instance {
         if self.wanted.vrrp.port.is_some() {
             return;
         }
-        let wanted = if hold { self.all_addresses() } else { Vec::new() };
-        let (Some(netlink), Some(link)) = (&around.netlink, &self.link) else {
+        let (Some(netlink), Some(link)) = (&around.netlink, self.link.clone()) else {
             return;
         };
+        let place = match self.place(netlink, &link, hold) {
+            Ok(place) => place,
+            Err(error) => {
+                let text = format!("no virtual MAC address on {}: {error}", self.wanted.interface);
+                return around.event(now, self.name(), "error", text);
+            }
+        };
+        let wanted = if hold { self.all_addresses() } else { Vec::new() };
         for (address, prefix_len) in self.on_kernel.iter().filter(|held| !wanted.contains(held)) {
-            if let Err(error) = netlink.delete_address(link.ifindex, *address, *prefix_len) {
-                around.event(
-                    now,
-                    self.name(),
-                    "error",
-                    format!("{address} stays on {}: {error}", self.wanted.interface),
-                );
+            if let Err(error) = netlink.delete_address(place.ifindex, *address, *prefix_len) {
+                let text = format!("{address} stays on {}: {error}", self.wanted.interface);
+                around.event(now, self.name(), "error", text);
             }
         }
         for (address, prefix_len) in &wanted {
-            if let Err(error) = netlink.add_address(link.ifindex, *address, *prefix_len) {
-                around.event(
-                    now,
-                    self.name(),
-                    "error",
-                    format!("{address} is not on {}: {error}", self.wanted.interface),
-                );
+            if let Err(error) = netlink.add_address(place.ifindex, *address, *prefix_len) {
+                let text = format!("{address} is not on {}: {error}", self.wanted.interface);
+                around.event(now, self.name(), "error", text);
             }
         }
         self.on_kernel = wanted;
     }
 
-    fn announce(&mut self, now: Instant, rounds: u8) {
+    /// Where the addresses are: on the interface, or on a device above it that has the virtual MAC address and is
+    /// there only while they are held.
+    fn place(&mut self, netlink: &Netlink, link: &Interface, hold: bool) -> std::io::Result<Interface> {
+        let vrrp = &self.wanted.vrrp;
+        if !vrrp.virtual_mac {
+            return Ok(link.clone());
+        }
+        let v6 = vrrp.addresses.first().is_some_and(|first| first.addr().is_ipv6());
+        if let (Some(device), true) = (&self.device, hold) {
+            return Ok(device.clone());
+        }
+        // Addresses go with the device.
+        self.on_kernel.clear();
+        self.device = None;
+        if !hold {
+            macvlan::delete(netlink, &macvlan::name(vrrp.virtual_router_id, v6))?;
+            return Ok(link.clone());
+        }
+        let interface = &self.wanted.interface;
+        let device = macvlan::create(netlink, link.ifindex, interface, vrrp.virtual_router_id, v6)?;
+        self.device = Some(device.clone());
+        Ok(device)
+    }
+
+    /// A process that was killed may have left the addresses: a backup does not have them.
+    fn clean_up(&mut self, now: Instant, around: &Surroundings) {
+        if !self.holding && self.wanted.vrrp.port.is_none() {
+            self.on_kernel = self.all_addresses();
+            self.hold(now, false, around);
+        }
+    }
+
+    fn announce(&mut self, now: Instant, rounds: u8, around: &Surroundings) {
         let interval = Duration::from_millis(u64::from(self.wanted.vrrp.announce_interval_ms));
         let addresses: Vec<IpAddr> = self.port_addresses().collect();
         self.announcing.start(now, &addresses, rounds, interval);
-        self.announce_due(now);
+        self.announce_due(now, around);
     }
 
     /// Announces what is due: through the dataplane, or on the kernel interface.
-    fn announce_due(&mut self, now: Instant) {
+    fn announce_due(&mut self, now: Instant, around: &Surroundings) {
         let due = self.announcing.take_due(now);
         if due.is_empty() || !self.holding {
             return;
@@ -450,8 +485,11 @@ impl Instance {
             self.for_dataplane.extend(due);
             return;
         }
-        let Some(link) = &self.link else { return };
-        if let Err(error) = kernel::announce(&self.wanted.interface, link.mac, &due) {
+        let Some(link) = self.device.as_ref().or(self.link.as_ref()) else {
+            return;
+        };
+        let Some(announcer) = &around.announcer else { return };
+        if let Err(error) = announcer.borrow_mut().announce(link.ifindex, link.mac, &due) {
             tracing::warn!(vrrp = self.name(), %error, "addresses not announced");
         }
     }

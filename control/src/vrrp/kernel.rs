@@ -1,8 +1,9 @@
 //! What VRRP wants of the kernel: addresses on an interface, news about links, and frames that announce addresses.
 
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
+    AddressFamily, LinkAddr, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
 };
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use weir_wire::MacAddr;
 const NEW_ADDRESS: u16 = 20;
 const DELETE_ADDRESS: u16 = 21;
 const ERROR: u16 = 2;
-const REQUEST_ACK: u16 = 0x1 | 0x4;
+pub(super) const REQUEST_ACK: u16 = 0x1 | 0x4;
 const CREATE_REPLACE: u16 = 0x400 | 0x100;
 const ATTRIBUTE_ADDRESS: u16 = 1;
 const ATTRIBUTE_LOCAL: u16 = 2;
@@ -78,10 +79,14 @@ impl Netlink {
     }
 
     fn order(&self, kind: u16, flags: u16, ifindex: u32, address: IpAddr, prefix_len: u8) -> io::Result<()> {
-        let message = address_message(kind, flags, ifindex, address, prefix_len);
+        self.exchange(&address_message(kind, flags, ifindex, address, prefix_len))
+    }
+
+    /// Sends an order and reads whether it was carried out.
+    pub(super) fn exchange(&self, message: &[u8]) -> io::Result<()> {
         sendto(
             self.0.as_raw_fd(),
-            &message,
+            message,
             &NetlinkAddr::new(0, 0),
             MsgFlags::empty(),
         )?;
@@ -110,22 +115,29 @@ fn address_message(kind: u16, flags: u16, ifindex: u32, address: IpAddr, prefix_
     if address.is_ipv6() {
         attribute(&mut body, ATTRIBUTE_FLAGS, &FLAG_NO_DAD.to_ne_bytes());
     }
-    let len = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
-    let mut message = Vec::with_capacity(16 + body.len());
-    message.extend(len.to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    message.extend([0; 8]);
-    message.extend(body);
-    message
+    message(kind, flags, &body)
 }
 
-/// Values here have lengths that are multiples of four: no padding.
-fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+/// struct nlmsghdr and what follows it.
+pub(super) fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
+    let head = [
+        &len.to_ne_bytes()[..],
+        &kind.to_ne_bytes(),
+        &flags.to_ne_bytes(),
+        &[0; 8],
+    ]
+    .concat();
+    [&head, body].concat()
+}
+
+/// An attribute, padded to four bytes; the padding does not count.
+pub(super) fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let len = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
     body.extend(len.to_ne_bytes());
     body.extend(kind.to_ne_bytes());
     body.extend(value);
+    body.resize(body.len().next_multiple_of(4), 0);
 }
 
 fn acknowledged(answer: &[u8]) -> io::Result<()> {
@@ -147,16 +159,16 @@ fn acknowledged(answer: &[u8]) -> io::Result<()> {
 
 /// What there is to know about an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Interface {
-    pub(super) ifindex: u32,
-    pub(super) mac: MacAddr,
+pub(crate) struct Interface {
+    pub(crate) ifindex: u32,
+    pub(crate) mac: MacAddr,
     /// Up, with a carrier.
-    pub(super) up: bool,
+    pub(crate) up: bool,
 }
 
 impl Interface {
     /// Looks at the interface as it is now; `None` if there is none of this name.
-    pub(super) fn look(name: &str) -> Option<Self> {
+    pub(crate) fn look(name: &str) -> Option<Self> {
         let folder = std::path::Path::new("/sys/class/net").join(name);
         let text = |file: &str| fs::read_to_string(folder.join(file)).ok();
         let ifindex = text("ifindex")?.trim().parse().ok()?;
@@ -198,29 +210,44 @@ pub(super) fn source_address(interface: &str, v6: bool, shared: impl Fn(IpAddr) 
     found.find(|address| !shared(*address))
 }
 
-/// Tells everybody on the link where these addresses are now, each as often as it is named.
-pub(super) fn announce(interface: &str, mac: MacAddr, addresses: &[IpAddr]) -> io::Result<()> {
-    let all = pnet_datalink::interfaces();
-    let found = all
-        .iter()
-        .find(|candidate| candidate.name == interface)
-        .ok_or(io::ErrorKind::NotFound)?;
-    let pnet_datalink::Channel::Ethernet(mut sender, _) = pnet_datalink::channel(found, channel_config())?
-    else {
-        return Err(io::ErrorKind::Unsupported.into());
-    };
-    for address in addresses {
-        let frame = frame::announce(*address, mac, false);
-        sender.send_to(frame.bytes(), None).unwrap_or(Ok(()))?;
-    }
-    Ok(())
+/// Sends frames on any interface. The socket belongs to no protocol, so that nothing is ever received by it.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    socket: OwnedFd,
+    /// How the kernel wants to be told of an interface, by its index.
+    links: HashMap<u32, LinkAddr>,
 }
 
-fn channel_config() -> pnet_datalink::Config {
-    pnet_datalink::Config {
-        promiscuous: false,
-        ..pnet_datalink::Config::default()
+impl Announcer {
+    pub(super) fn open() -> io::Result<Self> {
+        let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
+        Ok(Self {
+            socket,
+            links: HashMap::new(),
+        })
     }
+
+    /// Tells everybody on the link where these addresses are now, each as often as it is named.
+    pub(super) fn announce(&mut self, ifindex: u32, mac: MacAddr, addresses: &[IpAddr]) -> io::Result<()> {
+        let link = match self.links.get(&ifindex) {
+            Some(link) => *link,
+            None => {
+                let link = link_address(ifindex).ok_or(io::ErrorKind::NotFound)?;
+                self.links.insert(ifindex, link);
+                link
+            }
+        };
+        for address in addresses {
+            let frame = frame::announce(*address, mac, false);
+            sendto(self.socket.as_raw_fd(), frame.bytes(), &link, MsgFlags::empty())?;
+        }
+        Ok(())
+    }
+}
+
+fn link_address(ifindex: u32) -> Option<LinkAddr> {
+    let links = nix::ifaddrs::getifaddrs().ok()?.filter_map(|entry| entry.address?.as_link_addr().copied());
+    links.into_iter().find(|link| u32::try_from(link.ifindex()) == Ok(ifindex))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod announce;
 mod instance;
 mod kernel;
 mod link;
+mod macvlan;
 mod notify;
 mod ping;
 pub mod program;

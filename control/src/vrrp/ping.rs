@@ -23,11 +23,15 @@ fn ask(address: IpAddr, limit: Duration) -> io::Result<bool> {
         IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
     };
     let mut socket = Socket::new(domain, Type::RAW, Some(protocol))?;
-    // Only what this address sends is for us.
-    socket.connect(&SockAddr::from(SocketAddr::new(address, 0)))?;
+    // Only what this address sends is for us. Without a way to it there is no answer.
+    if socket.connect(&SockAddr::from(SocketAddr::new(address, 0))).is_err() {
+        return Ok(false);
+    }
     let id = u16::try_from(std::process::id() & 0xffff).unwrap_or_default();
     let sequence = NEXT.fetch_add(1, Ordering::Relaxed);
-    socket.send(&request(address.is_ipv6(), id, sequence))?;
+    if socket.send(&request(address.is_ipv6(), id, sequence)).is_err() {
+        return Ok(false);
+    }
     let deadline = Instant::now() + limit;
     let mut buffer = [0; 256];
     loop {
@@ -44,7 +48,8 @@ fn ask(address: IpAddr, limit: Duration) -> io::Result<bool> {
                     error.kind(),
                     io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
                 ) => {}
-            Err(error) => return Err(error),
+            // The network says that it cannot be reached.
+            Err(_) => return Ok(false),
         }
     }
 }

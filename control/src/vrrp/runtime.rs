@@ -2,12 +2,13 @@
 //! no opinion about the protocol.
 
 use super::instance::Instance;
-use super::kernel::Netlink;
+use super::kernel::{Announcer, Netlink};
 use super::notify::Job;
 use super::status::{Event, Status};
 use super::{ANNOUNCEMENTS_MAX, Holdings, Shared, Wanted, locked};
 use crate::clock::Clock;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -20,6 +21,8 @@ use weir_wire::MacAddr;
 
 /// Interfaces are looked at this often even without news, and the status is refreshed.
 const LOOK: Duration = Duration::from_secs(1);
+/// Counters are shown this often at most: with many virtual routers each advertisement would else cost as much as all.
+const SHOW: Duration = Duration::from_millis(100);
 /// Datagrams read from one socket before the others have a turn: more than a buffer holds.
 const DATAGRAMS_MAX: usize = 8192;
 
@@ -50,6 +53,8 @@ pub(super) struct Surroundings {
     pub(super) clock: Clock,
     /// For addresses on kernel interfaces.
     pub(super) netlink: Option<Netlink>,
+    /// For announcements on kernel interfaces.
+    pub(super) announcer: Option<RefCell<Announcer>>,
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) shared: Arc<Mutex<Shared>>,
 }
@@ -86,6 +91,10 @@ pub(super) struct Runtime {
     instances: Vec<Instance>,
     groups: Vec<Together>,
     look_at: Instant,
+    /// When the status is shown again without news.
+    show_at: Instant,
+    /// Something changed that must be seen at once.
+    news_to_show: bool,
     /// What is known of tracked things, for instances that come later.
     known: Vec<(String, bool)>,
 }
@@ -111,6 +120,10 @@ impl Runtime {
             around: Surroundings {
                 clock,
                 netlink: open(false),
+                announcer: Announcer::open()
+                    .inspect_err(|error| tracing::error!(%error, "no packet socket: addresses on kernel interfaces are not announced"))
+                    .ok()
+                    .map(RefCell::new),
                 jobs,
                 shared,
             },
@@ -121,6 +134,8 @@ impl Runtime {
             instances: Vec::new(),
             groups: Vec::new(),
             look_at: clock.now(),
+            show_at: clock.now(),
+            news_to_show: true,
             known: Vec::new(),
         }
     }
@@ -145,11 +160,15 @@ impl Runtime {
             }
             let now = self.around.clock.now();
             for index in 0..self.instances.len() {
-                self.instances[index].fire(now);
+                self.instances[index].fire(now, &self.around);
                 self.act(now, index);
             }
             self.publish_held();
-            self.show(now);
+            if self.news_to_show || now >= self.show_at {
+                self.news_to_show = false;
+                self.show_at = now + SHOW;
+                self.show(now);
+            }
         }
     }
 
@@ -215,6 +234,7 @@ impl Runtime {
                 Ok(command) => command,
             };
             let now = self.around.clock.now();
+            self.news_to_show = true;
             match command {
                 Command::Configure(wanted) => self.configure(now, wanted),
                 Command::Track { name, up } => self.track(now, &name, up),
@@ -357,6 +377,7 @@ impl Runtime {
                 Action::Ready(ready) => Some(GroupEvent::Ready(*ready)),
                 _ => None,
             };
+            self.news_to_show |= !matches!(action, Action::SendAdvert { .. } | Action::Announce { .. });
             self.instances[index].perform(now, action, &self.around);
             if let Some(event) = event {
                 self.tell_group(now, index, event);

@@ -4,7 +4,7 @@
 //! For an authentication header the IP header is ours too, because the hash covers it.
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockFilter, Socket, Type};
 use std::io::{self, IoSliceMut, Read};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -50,6 +50,8 @@ impl Endpoint {
             Ok(socket)
         };
         let (receive, send) = (raw()?, raw()?);
+        // With many virtual routers on a link, each would otherwise read what is for all the others.
+        receive.attach_filter(&only_of(config.vrid, config.family, header))?;
         // Not more than the system allows, and no failure if that is less.
         receive.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
         send.set_recv_buffer_size(1)?;
@@ -157,6 +159,28 @@ impl AsFd for Endpoint {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.receive.as_fd()
     }
+}
+
+/// A filter of the kernel (bpf(4)) that passes packets of one virtual router. The identifier is the second byte behind
+/// the IPv4 header, which is read too, and behind the authentication header of 24 bytes; IPv6's header is not read.
+fn only_of(vrid: u8, family: Family, header: bool) -> [SockFilter; 5] {
+    const LOAD_HEADER_LEN: u16 = 0xb1; // ldx 4 * ([0] & 0x0f)
+    const LOAD_NOTHING: u16 = 0x01; // ldx #0
+    const LOAD_BYTE: u16 = 0x50; // ldb [x + k]
+    const IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    let skipped = match family {
+        Family::V4 => SockFilter::new(LOAD_HEADER_LEN, 0, 0, 0),
+        Family::V6 => SockFilter::new(LOAD_NOTHING, 0, 0, 0),
+    };
+    let at = if header { 24 + 1 } else { 1 };
+    [
+        skipped,
+        SockFilter::new(LOAD_BYTE, 0, 0, at),
+        SockFilter::new(IF_EQUAL, 0, 1, u32::from(vrid)),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
 }
 
 fn open_v4(

@@ -19,6 +19,7 @@ use super::agent::{Agent, Announcement, Question};
 use super::claims::Claims;
 use super::clock::Clock;
 use super::facts::{Devices, PortFacts, WorkerHandle};
+use super::macs::VirtualMacs;
 use super::mesh::{MainEnds, Outbox, ToMain, ToWorker};
 use super::neighbors::{Effect, Neighbors};
 use super::plug::{Bench, Plugs};
@@ -57,6 +58,7 @@ pub struct MainThread {
     links_due: Instant,
     announced_generation: u64,
     claims: Claims,
+    macs: VirtualMacs,
     queries: Queries,
     watch: Watch,
 }
@@ -95,6 +97,7 @@ impl MainThread {
             // No transaction has this number: own addresses are told at the first turn.
             announced_generation: u64::MAX,
             claims: Claims::default(),
+            macs: VirtualMacs::default(),
             queries: Queries::default(),
             watch: Watch::default(),
         }
@@ -169,6 +172,8 @@ impl MainThread {
     }
 
     fn set_own(&mut self, now: Instant) {
+        let devices = self.devices.iter_mut().filter_map(|(device, _)| device.as_mut());
+        self.macs.set(self.agent.snapshot().virtual_macs(), devices);
         self.neighbors
             .set_own(now, self.agent.held_addresses().into_iter());
     }

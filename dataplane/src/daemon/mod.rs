@@ -14,6 +14,7 @@ pub mod facts;
 pub mod failure;
 pub mod host;
 pub mod idle;
+pub mod macs;
 pub mod main_thread;
 mod mbuf;
 pub mod mesh;

@@ -269,6 +269,11 @@ impl Snapshot {
         self.hops.get(key).copied()
     }
 
+    /// The MAC addresses we answer to besides the ports' own.
+    pub fn virtual_macs(&self) -> &[[u8; 6]] {
+        &self.virtual_macs
+    }
+
     /// Whether we answer to this destination MAC besides the ports' own.
     #[inline]
     pub fn is_virtual_mac(&self, mac: [u8; 6]) -> bool {

@@ -4,9 +4,15 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Root's own folder, which, unlike /tmp, only root can write; `None` where these tests do not run as root.
+/// Root's own folder, which, unlike /tmp, only root can write; `None` where these tests do not run as root, and say so.
 fn folder(name: &str) -> Option<PathBuf> {
-    rustix::process::geteuid().is_root().then(|| {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        let required = std::env::var("WEIR_REQUIRE_PRIVILEGED").as_deref() == Ok("1");
+        assert!(!required, "{name} cannot run: needs root");
+        eprintln!("NOT RUN: needs root, to own programs that nobody else can change");
+    }
+    root.then(|| {
         let folder = Path::new("/run").join(format!("weir-test-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         folder

@@ -3,6 +3,8 @@
 //!
 //! Waits are for conditions; the only bounds are those a broken director would break by minutes.
 
+mod announce;
+mod kills;
 mod pair;
 mod watch;
 

@@ -11,7 +11,7 @@ use super::watch::{Losses, Owners, Prober};
 pub(super) const VIP: [u8; 4] = [192, 0, 2, 100];
 /// The shared address behind which servers are reached through a tunnel.
 pub(super) const TUNNEL_VIP: [u8; 4] = [192, 0, 2, 101];
-const CLIENT: [u8; 4] = [192, 0, 2, 10];
+pub(super) const CLIENT: [u8; 4] = [192, 0, 2, 10];
 /// Advertisement interval: a backup of priority 100 waits for 1.08 s.
 pub(super) const INTERVAL: Duration = Duration::from_millis(300);
 /// A take-over on a machine that is busy with other things.
@@ -143,7 +143,7 @@ impl Pair {
     }
 }
 
-fn config(scheduler: &str, number: u8, priority: u8) -> String {
+pub(super) fn config(scheduler: &str, number: u8, priority: u8) -> String {
     let interval = INTERVAL.as_millis();
     let mut text = format!(
         "[dataplane]\nworkers = [0]\nflows_max = 65_536\nidle = 'adaptive'\nsocket = '{{dir}}/dataplane.sock'\n\

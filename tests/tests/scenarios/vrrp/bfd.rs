@@ -1,0 +1,160 @@
+//! BFD: between two weirs, with BIRD as the other end, and as what a virtual router depends on.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Directors, FAST, PATIENCE, V4, write};
+use weir_tests::lab::{LabError, Process, wait_until};
+use weir_tests::scenario::scenario;
+
+/// Loss is noticed after three intervals of 50 ms; the rest is for a busy machine, and far from the second after which
+/// VRRP itself would notice at its default interval.
+const DETECTED_MAX: Duration = Duration::from_millis(2_000);
+
+/// Three packets of an end that is up, and so sends quickly.
+const DETECTION_US: u64 = 150_000;
+
+fn session(name: &str, peer: &str, keys: &str) -> String {
+    format!(
+        "[[bfd]]\nname = '{name}'\npeer = '{peer}'\ntransmit_interval_ms = 50\nreceive_interval_ms = 50\ndetect_multiplier = 3\n{keys}"
+    )
+}
+
+fn wait_for(
+    directors: &Directors,
+    tag: &str,
+    name: &str,
+    state: &str,
+) -> Result<serde_json::Value, LabError> {
+    wait_until(&format!("{name} of {tag} to be {state}"), PATIENCE, || {
+        let text = directors
+            .ctl(tag, "bfd --json")
+            .map_err(|error| error.to_string())?;
+        let answer: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let sessions = answer["sessions"].as_array().cloned().unwrap_or_default();
+        match sessions.iter().find(|session| session["name"] == name) {
+            // Both ends agree, and on the intervals, too.
+            Some(session)
+                if session["state"] == state && (state != "up" || session["detection_time_us"] == DETECTION_US) =>
+            {
+                Ok(session.clone())
+            }
+            _ => Err(text),
+        }
+    })
+}
+
+#[test]
+fn two_weirs_notice_each_other_s_loss() {
+    scenario("bfd: two weirs, one and several hops, both families", |lab| {
+        let directors = Directors::new(lab)?;
+        for (node, host) in [(&directors.weir, 1), (&directors.peer, 2)] {
+            node.ip(&format!("address add 2001:db8::{host}/64 dev eth0 nodad"))?;
+        }
+        let text = |tag: &str, own: u8, other: u8| {
+            directors.head(tag)
+                + &session("one", &format!("192.0.2.{other}"), "interface = 'eth0'\n")
+                + &session(
+                    "several",
+                    &format!("192.0.2.{other}"),
+                    "multihop = true\nttl_min = 254\n",
+                )
+                + &session(
+                    "six",
+                    &format!("2001:db8::{other}"),
+                    &format!("source = '2001:db8::{own}'\n"),
+                )
+        };
+        let tracked = directors
+            .text(100, &FAST, "high")
+            .replace(&directors.head("high"), "")
+            + "[[vrrp.track]]\nbfd = 'one'\nweight = -60\n";
+        let _high = directors.start_weir(&directors.weir, "high", &(text("high", 1, 2) + &tracked))?;
+        let low = directors.start_weir(&directors.peer, "low", &text("low", 2, 1))?;
+        for name in ["one", "several", "six"] {
+            wait_for(&directors, "high", name, "up")?;
+            wait_for(&directors, "low", name, "up")?;
+        }
+        directors.only(&directors.weir, V4)?;
+        let start = Instant::now();
+        low.kill()?;
+        wait_until("the loss to be noticed", PATIENCE, || {
+            let text = std::fs::read_to_string(directors.dir.join("high.log")).unwrap_or_default();
+            let lost = text.matches("the peer was silent for the detection time").count();
+            if lost >= 3 {
+                Ok(())
+            } else {
+                Err(format!("{lost} of 3"))
+            }
+        })?;
+        let noticed = start.elapsed();
+        eprintln!("noticed within {noticed:?}, the killing included");
+        assert!(noticed < DETECTED_MAX, "{noticed:?}");
+        wait_until("the virtual router to follow", PATIENCE, || {
+            match directors.shown("high").map_err(|error| error.to_string())?[0]["effective_priority"]
+                .as_u64()
+            {
+                Some(40) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+    });
+}
+
+#[test]
+fn an_orderly_end_is_told_to_the_peer() {
+    scenario("bfd: an orderly end", |lab| {
+        let directors = Directors::new(lab)?;
+        let text =
+            |tag: &str, other: u8| directors.head(tag) + &session("peer", &format!("192.0.2.{other}"), "");
+        let _high = directors.start_weir(&directors.weir, "high", &text("high", 2))?;
+        let low = directors.start_weir(&directors.peer, "low", &text("low", 1))?;
+        wait_for(&directors, "high", "peer", "up")?;
+        assert!(low.stop()?.success());
+        let session = wait_for(&directors, "high", "peer", "down")?;
+        assert_eq!(session["remote_state"], "admin_down", "{session}");
+        Ok(())
+    });
+}
+
+#[test]
+fn bird_is_a_peer_like_any_other() {
+    let bird = ["/usr/sbin/bird", "/usr/bin/bird"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    let Some(bird) = bird else {
+        assert!(
+            std::env::var("WEIR_REQUIRE_PRIVILEGED").as_deref() != Ok("1"),
+            "needs the program bird; scripts/install-deps installs it"
+        );
+        eprintln!("NOT RUN: needs the program bird; scripts/install-deps installs it");
+        return;
+    };
+    scenario("bfd: with BIRD", |lab| {
+        let directors = Directors::new(lab)?;
+        let (file, dir) = (directors.dir.join("bird.conf"), directors.dir.display());
+        let text = "router id 192.0.2.2;\nprotocol device { }\nprotocol bfd {\n\
+                    interface \"eth0\" { min rx interval 50 ms; min tx interval 50 ms; multiplier 3; };\n\
+                    neighbor 192.0.2.1 dev \"eth0\" local 192.0.2.2;\n}\n";
+        write(&file, text, 0o644)?;
+        let mut command = directors.peer.command(bird);
+        command.args([
+            "-f",
+            "-c",
+            &file.to_string_lossy(),
+            "-s",
+            &format!("{dir}/bird.ctl"),
+        ]);
+        let peer = Process::start("bird", &mut command, &directors.dir.join("bird.log"))?;
+        let text = directors.head("high") + &session("bird", "192.0.2.2", "interface = 'eth0'\n");
+        let _high = directors.start_weir(&directors.weir, "high", &text)?;
+        wait_for(&directors, "high", "bird", "up")?;
+        peer.kill()?;
+        let down = wait_for(&directors, "high", "bird", "down")?;
+        assert_eq!(
+            down["diagnostic"], "the peer was silent for the detection time",
+            "{down}"
+        );
+        Ok(())
+    });
+}
