@@ -86,8 +86,10 @@ impl Plugs {
         !matches!(self.states.get(index), Some(State::There) | None)
     }
 
-    /// Looks at every device, and does the next step for each that comes or goes.
-    pub fn look(&mut self, now: Instant, bench: &mut Bench<'_>) {
+    /// Looks at every device, and does the next step for each that comes or goes. Whether one came back: it knows of nothing then but what
+    /// its configuration says.
+    pub fn look(&mut self, now: Instant, bench: &mut Bench<'_>) -> bool {
+        let mut came_back = false;
         let wanted = self.eal.take_removed();
         for index in 0..self.states.len().min(bench.devices.len()) {
             let next = match &mut self.states[index] {
@@ -97,9 +99,11 @@ impl Plugs {
                 State::Away { .. } => Some(self.come_back(now, index, bench)),
             };
             if let Some(next) = next {
+                came_back |= matches!(next, State::There);
                 self.states[index] = next;
             }
         }
+        came_back
     }
 
     fn watch(&self, index: usize, bench: &Bench<'_>, wanted: &[u16]) -> Option<State> {
