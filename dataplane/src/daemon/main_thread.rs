@@ -270,6 +270,8 @@ impl MainThread {
                     self.agent.drop_hop(&hop);
                 }
             }
+            // An announcement of our own, which another port on the same segment has heard.
+            Effect::Conflict(_, mac) if self.ports.iter().any(|port| port.mac == mac.0) => {}
             Effect::Conflict(hop, mac) => {
                 warn!(address = %hop.address, %mac, "somebody else claims an address of ours");
                 self.agent.tell(&Event::AddressConflict {
