@@ -20,7 +20,7 @@ use crate::verdict::DropReason;
 const TCP: u8 = 6;
 
 /// State of a fresh flow after the client's SYN, whether or not replies pass here: an active one.
-const AFTER_SYN: State = after_syn(false);
+pub(super) const AFTER_SYN: State = after_syn(false);
 const _: () = assert!(AFTER_SYN as u8 == after_syn(true) as u8 && AFTER_SYN.is_active());
 
 const fn after_syn(no_output: bool) -> State {
@@ -71,7 +71,10 @@ impl<F: Notes> Lane<F> {
                 Err(DropReason::NoFlow.into())
             };
         }
-        let (backend, template) = self.choose_server(at, service, context)?;
+        let (backend, template) = match self.pending[at].chosen {
+            Some(backend) => (backend, None),
+            None => self.choose_server(at, service, context)?,
+        };
         let mode = context.shared.egress.mode(backend);
         if service.spec.one_packet && key.protocol != TCP {
             return self.one_packet(at, backend, service, context);
@@ -202,7 +205,7 @@ impl<F: Notes> Lane<F> {
     }
 }
 
-fn schedule(service: &Service, input: &PickInput, context: &Context<'_>) -> Result<u32, Stop> {
+pub(super) fn schedule(service: &Service, input: &PickInput, context: &Context<'_>) -> Result<u32, Stop> {
     let index = service
         .scheduler
         .pick(input, |slot| load_of(context, slot))

@@ -86,7 +86,7 @@ impl<F: Family> Default for Asked<'_, F> {
 impl<'a, F: Family> Asked<'a, F> {
     /// The service a packet with this tuple and tag asks for.
     #[inline]
-    fn service(
+    pub(super) fn service(
         &mut self,
         key: &Key<F>,
         vlan: Option<u16>,

@@ -158,7 +158,7 @@ fn is_virtual(head: &[u8; PLAIN4_LEN], tables: &Snapshot) -> bool {
 }
 
 /// Takes the quiet packets, `quiet` of them, through the other stages. Gives the number of those that got their verdict;
-/// the others are with the general stages then, in the order they came.
+/// the others are with the general stages then.
 #[inline]
 pub(super) fn run<P: Packet>(
     places: &mut [Place],
@@ -177,11 +177,7 @@ pub(super) fn run<P: Packet>(
         look_up::<false>(places, &lane.table);
         finish::<false, P>(places, packets, verdicts, lane, context);
     }
-    let passed_on = lane.pending.len() - others;
-    if others != 0 && passed_on != 0 {
-        lane.pending.sort_unstable_by_key(|pending| pending.index);
-    }
-    quiet - passed_on
+    quiet - (lane.pending.len() - others)
 }
 
 /// Stage 2: the buckets are here, ask for the entries.
@@ -291,14 +287,14 @@ pub(crate) fn rewrite_plain<P: Packet>(
 }
 
 /// Where packets leave by, and where they are counted: at hand for a whole burst.
-struct Out<'a> {
+pub(super) struct Out<'a> {
     egress: &'a EgressTable,
     counts: BackendLines<'a>,
 }
 
 impl<'a> Out<'a> {
     #[inline(always)]
-    fn new(context: &Context<'a>) -> Self {
+    pub(super) fn new(context: &Context<'a>) -> Self {
         Self {
             egress: &context.shared.egress,
             counts: context.counters.backends(),
@@ -308,7 +304,7 @@ impl<'a> Out<'a> {
 
 /// Makes one packet ready for its server. `None`, and nothing changed: this is for the general stages.
 #[inline(always)]
-fn rewrite<P: Packet>(
+pub(super) fn rewrite<P: Packet>(
     out: &Out<'_>,
     backend: u32,
     (ip_len, hash): (u16, u64),

@@ -37,6 +37,8 @@ pub(crate) struct Pending<F: Family> {
     pub(crate) l4: u16,
     pub(crate) end: u32,
     pub(crate) vlan_tci: Option<u16>,
+    /// Server of a new flow, where it was chosen before.
+    pub(crate) chosen: Option<u32>,
     /// The service leaves the MSS of a SYN as it is.
     pub(crate) keeps_mss: bool,
     pub(crate) candidate: Candidate,

@@ -20,6 +20,7 @@ mod inspect;
 mod lane;
 mod local;
 mod lookup;
+mod open;
 mod owner;
 mod query;
 mod remote;
@@ -230,21 +231,28 @@ impl Path {
             let secrets = (spec.mac, context.shared.seed);
             fast::take_in(places, packets, &self.v4.table, tables, secrets)
         };
+        let mut plain = 0;
         if quiet != packets.len() {
             let mut sorted = Sorted {
                 v4: &mut self.v4,
                 v6: &mut self.v6,
                 others: &mut self.others,
             };
-            sorted.sort(places, packets, verdicts, &context);
+            plain = sorted.sort(places, packets, verdicts, &context);
         }
-        let sent = if quiet == 0 {
-            0
-        } else {
-            fast::run(places, quiet, packets, verdicts, &mut self.v4, &context)
-        };
+        let mut sent = 0;
+        if quiet != 0 {
+            sent += fast::run(places, quiet, packets, verdicts, &mut self.v4, &context);
+        }
+        if plain != 0 {
+            sent += open::run(places, packets, verdicts, &mut self.v4, &mut context);
+        }
         if sent == packets.len() {
             return bytes;
+        }
+        // They were added by three hands; the stages go by the order in which the packets came.
+        if !self.v4.pending.is_sorted_by_key(|pending| pending.index) {
+            self.v4.pending.sort_unstable_by_key(|pending| pending.index);
         }
         if !self.v4.pending.is_empty() {
             self.v4.run(packets, verdicts, &mut context);
@@ -334,6 +342,7 @@ struct Sorted<'a> {
 }
 
 impl Sorted<'_> {
+    /// Gives the number of plain packets that are not quiet.
     #[inline(never)]
     fn sort<P: Packet>(
         &mut self,
@@ -341,18 +350,17 @@ impl Sorted<'_> {
         packets: &[P],
         verdicts: &mut [Verdict],
         context: &Context<'_>,
-    ) {
+    ) -> usize {
+        let mut plain = 0;
         let all = places.iter().zip(packets).zip(verdicts);
         for (index, ((place, packet), verdict)) in all.enumerate() {
             match place.kind() {
                 fast::Kind::Quiet => {}
-                fast::Kind::Plain => {
-                    let (hash, plain) = place.plain();
-                    self.v4.pending.push(Pending::plain(hash, &plain, index));
-                }
+                fast::Kind::Plain => plain += 1,
                 fast::Kind::Other => self.add_any(index, packet.data(), packet.total_len(), verdict, context),
             }
         }
+        plain
     }
 
     /// Whatever is not plain.

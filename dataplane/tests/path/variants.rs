@@ -68,8 +68,8 @@ fn world(variant: Variant) -> World {
     world
 }
 
-/// A frame of one of a few flows, mostly an ordinary one.
-fn frame(rng: &mut StdRng) -> (PortId, Vec<u8>) {
+/// A frame of one of a few flows; an odd one may be anything.
+fn frame(rng: &mut StdRng, odd: bool) -> (PortId, Vec<u8>) {
     let client = format!(
         "203.0.113.{}:{}",
         rng.random_range(1..8),
@@ -100,10 +100,10 @@ fn frame(rng: &mut StdRng) -> (PortId, Vec<u8>) {
         frame.tos = *[0, 0, 0, 0xff, 0x28].choose(rng).unwrap();
         frame.dont_fragment = rng.random_range(0..3) != 0;
         frame.seq = rng.random();
-        if rng.random_range(0..20) == 0 {
+        if odd && rng.random_range(0..20) == 0 {
             frame.ip_options = vec![1; 4];
         }
-        if rng.random_range(0..20) == 0 {
+        if odd && rng.random_range(0..20) == 0 {
             frame.vlan = Some(rng.random_range(0..3));
         }
         if flags & SYN != 0 && frame.transport == Transport::Tcp(flags) {
@@ -116,7 +116,7 @@ fn frame(rng: &mut StdRng) -> (PortId, Vec<u8>) {
     if rng.random() && bytes.len() < 60 {
         bytes.resize(60, 0xa5);
     }
-    if rng.random_range(0..30) == 0 {
+    if odd && rng.random_range(0..30) == 0 {
         let at = rng.random_range(0..bytes.len().min(60));
         bytes[at] ^= 1 << rng.random_range(0..8);
     }
@@ -170,9 +170,11 @@ fn all_ways_give_the_same() {
         } else {
             BURST
         };
+        // Ordinary frames alone keep to the fast lane.
+        let odd = rng.random_range(0..3) == 0;
         let mut frames = Vec::with_capacity(wanted);
         while frames.len() < wanted {
-            let (side, frame) = frame(&mut rng);
+            let (side, frame) = frame(&mut rng, odd);
             if side == port || rng.random_range(0..50) == 0 {
                 frames.push((frame, rng.random_range(0..40)));
             }
