@@ -197,6 +197,44 @@ async fn backends_are_changed_and_shown() {
 }
 
 #[tokio::test]
+async fn checks_pools_and_maintenance_are_shown() {
+    let bench = Bench::start();
+    let (status, body) = bench.get("/v1/checks").await;
+    assert_eq!((status, &body["schema"]), (200, &"weir.checks/1".into()));
+    let checks = body["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), 3, "{body}");
+    assert_eq!(checks[0]["name"], "one");
+    assert_eq!(
+        (&checks[0]["state"], &checks[0]["kind"]),
+        (&"checking".into(), &"http".into())
+    );
+    assert_eq!(checks[2]["target"], "192.0.2.12:81");
+
+    let (status, body) = bench.get("/v1/maintenance").await;
+    assert_eq!((status, &body["maintenance"]), (200, &Value::Array(vec![])));
+    let unknown = r#"{"backend":"192.0.2.77","on":true}"#;
+    let (status, body) = bench.call("POST", "/v1/maintenance", unknown).await;
+    assert_eq!(status, 404, "{body}");
+
+    let disable = r#"{"service":"web","backend":"one","disable":true}"#;
+    let (status, body) = bench.call("PATCH", "/v1/backends", disable).await;
+    assert_eq!(
+        (status, &body["backends"][0]["state"]),
+        (200, &"disabled".into()),
+        "{body}"
+    );
+    let (_, body) = bench.get("/v1/services").await;
+    let pool = &body["services"][0]["pool"];
+    assert_eq!(
+        (&pool["quorum_up"], &pool["live_weight"]),
+        (&true.into(), &2.into()),
+        "{body}"
+    );
+    let (_, events) = bench.get("/v1/events").await;
+    assert_eq!(events["events"][0]["kind"], "changed", "{events}");
+}
+
+#[tokio::test]
 async fn configurations_are_checked_compared_and_applied() {
     let bench = Bench::start();
     let more = format!("{CONFIG}[[service.backend]]\naddress = \"192.0.2.13:80\"\n");
@@ -260,6 +298,8 @@ async fn configurations_are_checked_compared_and_applied() {
 #[tokio::test]
 async fn metrics_are_open_metrics_under_node_exporters_names() {
     let bench = Bench::start();
+    // After each request pools are decided.
+    bench.get("/v1/status").await;
     let answer = bench
         .raw(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         .await;
@@ -271,6 +311,10 @@ async fn metrics_are_open_metrics_under_node_exporters_names() {
         format!("weir_backend_connections_active{{{labels}}} 0"),
         "weir_incoming_packets_total 0".into(),
         "weir_dataplane_connected 0".into(),
+        "weir_check_up{service=\"web\",backend=\"192.0.2.11:80\",check=\"0-http\"} 1".into(),
+        "weir_check_transitions_total{service=\"web\",backend=\"192.0.2.11:80\",check=\"0-http\"} 0".into(),
+        "weir_service_quorum_up{service=\"web\"} 1".into(),
+        "weir_service_live_weight{service=\"web\"} 3".into(),
     ] {
         assert!(
             answer.lines().any(|found| found == line),

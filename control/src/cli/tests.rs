@@ -11,7 +11,7 @@ use super::args::{Arguments, Command};
 use super::client::percent_encoded;
 use super::view::{self, ServiceColumns};
 use super::{Style, config};
-use crate::api_types::{ConfigResult, Services};
+use crate::api_types::{Checks, ConfigResult, Services};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/views")
@@ -41,6 +41,8 @@ fn view_of(name: &str, style: Style) -> String {
         "weir.status/1" => view::status(&answer(name), style),
         "weir.services/1" => view::services(&answer(name), &ServiceColumns::Connections, style),
         "weir.backends/1" => view::backends(&answer(name), style),
+        "weir.checks/1" => checks(&answer(name), style),
+        "weir.maintenance/1" => super::maintenance::table(&answer(name), style),
         "weir.ports/1" => view::ports(&answer(name), style),
         "weir.workers/1" => view::workers(&answer(name), style),
         "weir.neighbors/1" => view::neighbors(&answer(name), style),
@@ -49,6 +51,15 @@ fn view_of(name: &str, style: Style) -> String {
         "weir.explain/1" => view::explain(&answer(name), style),
         other => panic!("{name}: no view for {other}"),
     }
+}
+
+/// The table, and below it each check with all that is known of it.
+fn checks(answer: &Checks, style: Style) -> String {
+    let details = answer
+        .checks
+        .iter()
+        .map(|check| super::check::details(check, style));
+    super::check::table(answer, style) + &details.collect::<String>()
 }
 
 #[test]

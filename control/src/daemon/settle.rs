@@ -186,7 +186,10 @@ impl Daemon {
                 tracing::warn!(%port, up, speed_mbps, "link changed");
             }
             Event::LocalPortsExhausted { service, refused } => {
-                tracing::warn!(%service, refused, "no local address and port left; add local_addresses");
+                let text = format!(
+                    "{refused} flows refused: {service} has no local address and port left; add local_addresses"
+                );
+                self.note(&service.to_string(), "alarm", &text);
             }
             Event::FlowTableFull { worker, flows_max } => {
                 tracing::warn!(worker, flows_max, "flow table full; raise [dataplane] flows_max");

@@ -7,6 +7,7 @@ pub(super) mod traffic;
 use super::error::Refusal;
 use super::rfc3339;
 use crate::api_types::{self as types, BackendState, schema};
+use crate::daemon::pools::PoolState;
 use crate::daemon::view::{BackendView, View};
 use crate::health::book::Record;
 use crate::link::{Loads, QueryError, Session};
@@ -57,11 +58,29 @@ fn notes(view: &View) -> Vec<String> {
         .drains
         .keys()
         .map(|name| format!("removed backend {name} drains until its flows end"));
+    let services = view.config.services.iter().zip(&view.pools);
+    let alarms = services.filter_map(|(service, state)| alarm(&service.name, state.as_ref()?));
     restart
         .chain(view.problems.iter().cloned())
+        .chain(alarms)
         .chain(muted)
         .chain(drains)
         .collect()
+}
+
+/// What is alarming about a pool.
+fn alarm(service: &str, state: &PoolState) -> Option<String> {
+    let PoolState { kept, held, .. } = state;
+    match (kept, held, state.quorum_up) {
+        (0, 0, true) => None,
+        (0, 0, false) => Some(format!("service {service} has no quorum")),
+        (0, _, _) => Some(format!(
+            "service {service}: {held} failed backends stay in service, because `removal_limit` lets no more go so soon"
+        )),
+        (_, _, _) => Some(format!(
+            "service {service}: every backend fails, {kept} stay in service; is the way from here to them broken?"
+        )),
+    }
 }
 
 fn dataplane(view: &View) -> types::DataplaneStatus {
