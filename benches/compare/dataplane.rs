@@ -107,11 +107,16 @@ impl Dataplane {
         Ok(dataplane)
     }
 
-    /// Sends frames by the second port, once, and waits until all were taken up.
-    pub(crate) fn feed(&mut self, bench: &Bench, queues: Vec<Frames>) -> Outcome<()> {
+    /// Sends frames by the second port, once; the workers wait in it until then.
+    pub(crate) fn begin(&mut self, queues: Vec<Frames>) {
         for (feeder, frames) in self.feeders.iter_mut().zip(queues) {
             feeder.go(frames);
         }
+    }
+
+    /// Sends frames by the second port, once, and waits until all were taken up.
+    pub(crate) fn feed(&mut self, bench: &Bench, queues: Vec<Frames>) -> Outcome<()> {
+        self.begin(queues);
         let start = Instant::now();
         while self.feeders.iter().any(|feeder| !feeder.is_done()) {
             bench.stop.sleep(Duration::from_millis(10))?;

@@ -2,17 +2,25 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::trouble::{Outcome, Trouble};
 
 const POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 const PAGE_MB: u64 = 2;
+/// How often more is asked for.
+const ATTEMPTS: u32 = 8;
+/// And after how many times the page cache is given up for it.
+const FORGET_AFTER: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The pool of huge pages, restored when dropped.
 #[derive(Debug)]
 pub(crate) struct HugePages {
     pool: PathBuf,
     before: u64,
+    /// The machine's own pool, not a test's.
+    is_systems: bool,
 }
 
 impl HugePages {
@@ -24,28 +32,47 @@ impl HugePages {
     fn of(pool: &Path) -> Outcome<Self> {
         Ok(Self {
             pool: pool.to_owned(),
+            is_systems: pool == Path::new(POOL),
             before: read(&pool.join("nr_hugepages"))?,
         })
     }
 
     /// Sees to it that `need_mb` are free. What the kernel cannot give is trouble.
     pub(crate) fn provide(&self, need_mb: u64) -> Outcome<()> {
-        let free = read(&self.pool.join("free_hugepages"))?;
         let need = need_mb.div_ceil(PAGE_MB);
+        let mut free = read(&self.pool.join("free_hugepages"))?;
+        let wanted = read(&self.pool.join("nr_hugepages"))?.saturating_sub(free) + need;
+        for attempt in 0..ATTEMPTS {
+            if free >= need {
+                return Ok(());
+            }
+            if attempt > 0 {
+                self.make_room(attempt);
+            }
+            self.set(wanted)?;
+            free = read(&self.pool.join("free_hugepages"))?;
+        }
         if free >= need {
             return Ok(());
         }
-        let total = read(&self.pool.join("nr_hugepages"))?;
-        self.set(total + need - free)?;
-        let free = read(&self.pool.join("free_hugepages"))?;
-        if free < need {
-            self.restore();
-            return Err(Trouble::Machine(format!(
-                "{need_mb} MiB of huge pages wanted, the kernel found {}; free memory, or leave the larger flow counts out (--flows)",
-                free * PAGE_MB
-            )));
+        self.restore();
+        Err(Trouble::Machine(format!(
+            "{need_mb} MiB of huge pages wanted, the kernel found {}; free memory, or leave the larger flow counts out (--flows)",
+            free * PAGE_MB
+        )))
+    }
+
+    /// Memory is there but in pieces: the kernel is asked to move them together, and at last to forget what it has read of files.
+    fn make_room(&self, attempt: u32) {
+        let file = match attempt {
+            0..FORGET_AFTER => "/proc/sys/vm/compact_memory",
+            FORGET_AFTER.. => "/proc/sys/vm/drop_caches",
+        };
+        // Without it there are fewer pages, which is told.
+        if self.is_systems {
+            let _ = fs::write(file, "1");
+            std::thread::sleep(PAUSE);
         }
-        Ok(())
     }
 
     /// As many as there were before.

@@ -26,11 +26,8 @@ pub(crate) fn maglev(bench: &Bench, results: &mut Results) -> Outcome<()> {
             let members = members(size, count);
             let (mut ours, mut papers) = (Samples::default(), Samples::default());
             for _ in 0..rounds {
-                ours.0
-                    .push(milliseconds(|| drop(black_box(build(size, black_box(&members))))));
-                papers
-                    .0
-                    .push(milliseconds(|| drop(black_box(paper(size, black_box(&members))))));
+                ours.push(milliseconds(|| drop(black_box(build(size, black_box(&members))))));
+                papers.push(milliseconds(|| drop(black_box(paper(size, black_box(&members))))));
             }
             let figure = Figure {
                 goal: "G12",

@@ -105,6 +105,20 @@ impl Process {
         }
     }
 
+    /// How long its workers were ready to run and did not, in ns, all together (`/proc/PID/task/TID/schedstat`, second number).
+    pub(crate) fn waited_ns(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
+        tasks
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|task| task.path())
+            .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.contains("worker")))
+            .filter_map(|task| fs::read_to_string(task.join("schedstat")).ok())
+            .filter_map(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
+            .sum()
+    }
+
     /// A field of `/proc/PID/status` that is given in kB, in MiB.
     pub(crate) fn status_mb(&self, field: &str) -> f64 {
         let text = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();

@@ -65,7 +65,7 @@ fn noise(results: &Results) -> String {
             verdicts.len()
         ),
         (_, _) => format!(
-            "**The machine was too noisy to say anything in {hopeless} of {} cases** (the fastest quarter of the slices is more than 15 % apart), \
+            "**The machine was too noisy to say anything in {hopeless} of {} cases** (the fastest quarter of the slices is more than 15 % apart, or others had the CPU in most of them), \
              and noisy in {noisy}.",
             verdicts.len()
         ),
@@ -86,7 +86,7 @@ fn rates(results: &Results) -> String {
         let added = one.then(|| g2(rate.mode, rate.flows)).flatten();
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {:.2} | {:.2} | {:.2} | {} | {:.0} | {:.0} | {} | {:.1} %, {:.1} % | {} |",
+            "| {} | {} | {} | {:.2} | {:.2} | {:.2} | {} | {:.0} | {:.0} | {} | {}, {} | {} |",
             rate.mode.text(),
             in_words(rate.flows),
             rate.workers,
@@ -97,12 +97,19 @@ fn rates(results: &Results) -> String {
             rate.weir.cycles,
             rate.added_cycles(),
             judged(added, rate.added_cycles(), rate.verdict()),
-            rate.weir.spread * 100.0,
-            rate.testpmd.spread * 100.0,
+            percent(rate.weir.spread),
+            percent(rate.testpmd.spread),
             rate.verdict().text(),
         );
     }
     text
+}
+
+fn percent(share: f64) -> String {
+    match share.is_finite() {
+        true => format!("{:.1} %", share * 100.0),
+        false => "disturbed".to_owned(),
+    }
 }
 
 /// "≥ 0.6 / 0.74: must".

@@ -137,7 +137,7 @@ pub(crate) mod tests {
     use super::*;
 
     fn side(ns: f64) -> Side {
-        Side::new(Samples(vec![ns; 4]), 1, 2.3)
+        Side::new(Samples::from(vec![ns; 4]), 1, 2.3)
     }
 
     /// One rate and one figure.
@@ -179,7 +179,7 @@ pub(crate) mod tests {
 
     #[test]
     fn cycles_are_those_of_one_worker() {
-        let side = Side::new(Samples(vec![60.0, 50.0]), 2, 2.0);
+        let side = Side::new(Samples::from(vec![60.0, 50.0]), 2, 2.0);
         assert_eq!((side.ns, side.cycles, side.mpps()), (50.0, 200.0, 20.0));
     }
 

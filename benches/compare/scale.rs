@@ -67,8 +67,8 @@ pub(crate) fn scale(bench: &Bench, results: &mut Results) -> Outcome<()> {
     let mut note = String::new();
     for _ in 0..if bench.quick { 2 } else { 4 } {
         let once = load(bench)?;
-        loads.0.push(once.seconds);
-        residents.0.push(once.dataplane_mb.max(once.control_mb));
+        loads.push(once.seconds);
+        residents.push(once.dataplane_mb.max(once.control_mb));
         note = format!(
             "weir-dataplane {:.0} MiB (its flow tables for a million flows included), weir-control {:.0} MiB",
             once.dataplane_mb, once.control_mb
@@ -84,7 +84,7 @@ pub(crate) fn scale(bench: &Bench, results: &mut Results) -> Outcome<()> {
             unit: "s",
             bound: Some(G16_LOAD),
             verdict: Verdict::of((loads.percentile(0.5) / loads.min() - 1.0) / 2.0),
-            note: format!("slowest of {}: {:.2} s", loads.0.len(), loads.max()),
+            note: format!("slowest of {}: {:.2} s", loads.len(), loads.max()),
         },
         Figure {
             goal: "G16",

@@ -51,7 +51,12 @@ struct Reading {
     at: Instant,
     sent: u64,
     received: u64,
+    /// Time its workers waited for their CPUs.
+    waited_ns: u64,
 }
+
+/// A worker that waited for a larger share of a slice was disturbed.
+const WAITED: f64 = 0.02;
 
 impl Competitor<'_> {
     fn resume(&self) -> Outcome<()> {
@@ -76,7 +81,18 @@ impl Competitor<'_> {
         }
     }
 
+    fn waited_ns(&self) -> u64 {
+        match self {
+            Self::Testpmd(testpmd, _) => testpmd.borrow().process().waited_ns(),
+            Self::Weir(dataplanes) => dataplanes
+                .iter()
+                .map(|dataplane| dataplane.process().waited_ns())
+                .sum(),
+        }
+    }
+
     fn read(&self) -> Outcome<Reading> {
+        let waited_ns = self.waited_ns();
         let before = Instant::now();
         let (sent, received) = match self {
             Self::Testpmd(testpmd, _) => {
@@ -92,6 +108,7 @@ impl Competitor<'_> {
             at: before + before.elapsed() / 2,
             sent,
             received,
+            waited_ns,
         })
     }
 }
@@ -108,10 +125,23 @@ pub(crate) fn take_turns(stop: &Stop, turns: Turns, competitors: &[Competitor<'_
             std::thread::sleep(turns.slice);
             let last = competitor.read()?;
             competitor.pause()?;
-            samples.0.push(nanoseconds_a_packet(first, last)?);
+            let ns = nanoseconds_a_packet(first, last)?;
+            match is_disturbed(first, last) {
+                true => samples.push_disturbed(ns),
+                false => samples.push(ns),
+            }
         }
     }
     Ok(samples)
+}
+
+fn is_disturbed(first: Reading, last: Reading) -> bool {
+    waited_long(last.waited_ns - first.waited_ns, last.at.duration_since(first.at))
+}
+
+/// Whether workers waited for their CPUs for too large a share of a slice.
+pub(crate) fn waited_long(waited_ns: u64, slice: Duration) -> bool {
+    waited_ns as f64 > WAITED * slice.as_nanos() as f64
 }
 
 fn nanoseconds_a_packet(first: Reading, last: Reading) -> Outcome<f64> {
@@ -134,7 +164,12 @@ mod tests {
     use super::*;
 
     fn reading(at: Instant, sent: u64, received: u64) -> Reading {
-        Reading { at, sent, received }
+        Reading {
+            at,
+            sent,
+            received,
+            waited_ns: 0,
+        }
     }
 
     #[test]
@@ -143,6 +178,17 @@ mod tests {
         let end = start + Duration::from_millis(100);
         let time = nanoseconds_a_packet(reading(start, 10, 10), reading(end, 1_000_010, 1_000_100));
         assert_eq!(time.ok(), Some(100.0));
+    }
+
+    #[test]
+    fn a_slice_is_disturbed_when_its_worker_waited() {
+        let start = Instant::now();
+        let first = reading(start, 0, 0);
+        let mut last = reading(start + Duration::from_millis(100), 1, 1);
+        last.waited_ns = 1_000_000;
+        assert!(!is_disturbed(first, last));
+        last.waited_ns = 3_000_000;
+        assert!(is_disturbed(first, last));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use super::trouble::{Outcome, Trouble};
 
 /// The socket's answers are at most this long.
 const ANSWER_MAX: usize = 16 << 10;
+/// What it writes when it has done what it was told.
+const PROMPT: &str = "testpmd> ";
 /// How long it may take to change its mode.
 const CHANGE: Duration = Duration::from_secs(5);
 
@@ -48,6 +50,8 @@ pub(crate) struct Testpmd {
     socket: OwnedFd,
     runtime: PathBuf,
     mode: Mode,
+    /// Prompts it must have written: one when it came up, one after each command. Everything else it says is held back in a buffer.
+    prompts: usize,
 }
 
 impl Testpmd {
@@ -66,6 +70,7 @@ impl Testpmd {
             socket,
             runtime,
             mode: Mode::Mac,
+            prompts: 1,
         };
         // The first message greets.
         testpmd.receive()?;
@@ -100,10 +105,9 @@ impl Testpmd {
             return Err(self.process.trouble("takes no commands"));
         }
         self.mode = mode;
-        let wanted = format!("Set {} packet forwarding mode", mode.text());
+        self.prompts += text.lines().count();
         let start = Instant::now();
-        // The counters of the device go on over a change: it forwards again once they grow after the answer.
-        while self.process.log_text().matches(&wanted).count() == 0 || !self.grows()? {
+        while self.process.log_text().matches(PROMPT).count() < self.prompts || !self.grows()? {
             if start.elapsed() > CHANGE {
                 return Err(self
                     .process

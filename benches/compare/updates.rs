@@ -64,9 +64,9 @@ pub(crate) fn updates(bench: &Bench, results: &mut Results) -> Outcome<()> {
         bench.stop.check()?;
         let comes = change % 2 == 0;
         let (delay, gap) = one_change(&mut weir, comes)?;
-        seen.delays.0.push(delay);
-        seen.gaps.0.push(gap);
-        seen.quiet_gaps.0.push(quiet_gap(
+        seen.delays.push(delay);
+        seen.gaps.push(gap);
+        seen.quiet_gaps.push(quiet_gap(
             &weir,
             Duration::from_nanos((delay * 1e3) as u64) + AFTER,
         ));
@@ -287,13 +287,13 @@ mod tests {
     #[test]
     fn a_machine_with_long_gaps_of_its_own_is_too_noisy() {
         let mut seen = Seen {
-            delays: Samples(vec![50.0; 10]),
-            gaps: Samples(vec![12.0; 10]),
-            quiet_gaps: Samples(vec![8.0; 10]),
+            delays: Samples::from(vec![50.0; 10]),
+            gaps: Samples::from(vec![12.0; 10]),
+            quiet_gaps: Samples::from(vec![8.0; 10]),
         };
         let [delay, gap] = seen.figures(1);
         assert_eq!((delay.value, gap.value, gap.verdict), (50.0, 4.0, Verdict::Quiet));
-        seen.quiet_gaps = Samples(vec![500.0; 10]);
+        seen.quiet_gaps = Samples::from(vec![500.0; 10]);
         assert_eq!(seen.figures(1)[1].verdict, Verdict::TooNoisy);
     }
 }
