@@ -11,19 +11,23 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use crate::backend::Backend;
+use crate::bfd::Bfd;
 use crate::forward::Forward;
 use crate::reader::{Fields, Key, Section};
+use crate::service::Service;
 use crate::tempo::{self, Flap};
 use crate::text;
+use crate::topology::Read;
 
 pub use datagram::{DnsCheck, DnsType, GrpcCheck, SipCheck, SipTransport, UdpCheck};
 pub use http::{HttpCheck, HttpVersion, StatusRange, Url};
-pub use local::{FileCheck, ScriptCheck, ThroughCheck, TlsCheck};
+pub use local::{BfdCheck, FileCheck, ScriptCheck, ThroughCheck, TlsCheck};
 pub use talk::{LoginCheck, PostgresCheck, SmtpCheck, TalkStep, TcpCheck};
 
 pub(crate) use datagram::{DNS_SECTION, GRPC_SECTION, PING_SECTION, SIP_SECTION, UDP_SECTION};
 pub(crate) use http::{ALSO_SECTION, HTTP_SECTION};
-pub(crate) use local::{FILE_SECTION, SCRIPT_SECTION, THROUGH_SECTION, TLS_SECTION};
+pub(crate) use local::{BFD_SECTION, FILE_SECTION, SCRIPT_SECTION, THROUGH_SECTION, TLS_SECTION};
 pub(crate) use talk::{
     FTP_SECTION, IMAP_SECTION, LDAP_SECTION, MYSQL_SECTION, POP_SECTION, POSTGRES_SECTION, SMTP_SECTION,
     STEP_SECTION, TCP_SECTION,
@@ -116,6 +120,8 @@ pub enum CheckKind {
     Script(ScriptCheck),
     /// A number in a file of this host.
     File(FileCheck),
+    /// A BFD session that is up.
+    Bfd(BfdCheck),
     /// A connection by the way of clients' packets.
     Through(ThroughCheck),
 }
@@ -144,6 +150,7 @@ impl CheckKind {
             Self::Grpc(_) => "grpc",
             Self::Script(_) => "script",
             Self::File(_) => "file",
+            Self::Bfd(_) => "bfd",
             Self::Through(_) => "through",
         }
     }
@@ -151,7 +158,7 @@ impl CheckKind {
     /// Whether it asks a port of the backend.
     pub(crate) fn asks_port(&self) -> bool {
         match self {
-            Self::Ping(_) | Self::Script(_) | Self::File(_) | Self::Through(_) => false,
+            Self::Ping(_) | Self::Script(_) | Self::File(_) | Self::Bfd(_) | Self::Through(_) => false,
             Self::Tcp(_)
             | Self::Http(_)
             | Self::Smtp(_)
@@ -186,6 +193,7 @@ impl CheckKind {
             | Self::Ping(_)
             | Self::Script(_)
             | Self::File(_)
+            | Self::Bfd(_)
             | Self::Through(_) => false,
         }
     }
@@ -327,6 +335,12 @@ pub(crate) static SECTION: Section = Section {
             kind: "a table",
             default: None,
             meaning: "read a weight from a file of this host",
+        },
+        Key {
+            name: "bfd",
+            kind: "a table",
+            default: None,
+            meaning: "look at a BFD session",
         },
         Key {
             name: "through",
@@ -475,7 +489,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Check> {
 type ReadKind = fn(&Fields<'_, '_>) -> Option<CheckKind>;
 
 /// The kinds, by their keys.
-const KINDS: [(&str, &Section, ReadKind); 17] = [
+const KINDS: [(&str, &Section, ReadKind); 18] = [
     ("tcp", &TCP_SECTION, |table| {
         Some(CheckKind::Tcp(talk::read_tcp(table)))
     }),
@@ -520,6 +534,9 @@ const KINDS: [(&str, &Section, ReadKind); 17] = [
     ("file", &FILE_SECTION, |table| {
         local::read_file(table).map(CheckKind::File)
     }),
+    ("bfd", &BFD_SECTION, |table| {
+        local::read_bfd(table).map(CheckKind::Bfd)
+    }),
     ("through", &THROUGH_SECTION, |table| {
         Some(CheckKind::Through(local::read_through(table)))
     }),
@@ -561,7 +578,7 @@ fn refuse_unused(fields: &Fields<'_, '_>, kind: &CheckKind) {
         }
     };
     match kind {
-        CheckKind::Script(_) | CheckKind::File(_) => refuse(
+        CheckKind::Script(_) | CheckKind::File(_) | CheckKind::Bfd(_) => refuse(
             &[
                 "address",
                 "port",
@@ -578,5 +595,35 @@ fn refuse_unused(fields: &Fields<'_, '_>, kind: &CheckKind) {
     }
     if !kind.takes_tls() {
         refuse(&["tls"], "it does not go over TLS");
+    }
+}
+
+/// Checks of sessions need sessions.
+pub(crate) fn check_sessions(services: &[Read<'_, '_, Service>], sessions: &[Read<'_, '_, Bfd>]) {
+    let known = |name: &str| {
+        sessions
+            .iter()
+            .any(|read| read.value.as_ref().is_some_and(|bfd| bfd.name == name))
+    };
+    for read in services {
+        let Some(service) = &read.value else { continue };
+        let named = service
+            .backends
+            .iter()
+            .flat_map(Backend::all_checks)
+            .find_map(|check| match &check.kind {
+                CheckKind::Bfd(bfd) if !known(&bfd.session) => Some(&bfd.session),
+                _ => None,
+            });
+        if let Some(name) = named {
+            read.fields.context.error(
+                read.fields.span_of("check"),
+                format!(
+                    "there is no [[bfd]] \"{name}\" for a check of service \"{}\"",
+                    service.name
+                ),
+                format!("add a section [[bfd]] with name = \"{name}\", or name one that is there"),
+            );
+        }
     }
 }

@@ -38,8 +38,8 @@ pub use backend::Backend;
 pub use bfd::Bfd;
 pub use check::bytes::{hex, hex_pattern};
 pub use check::{
-    Check, CheckKind, DnsCheck, DnsType, FileCheck, GrpcCheck, HttpCheck, HttpVersion, LoginCheck, Nothing,
-    PostgresCheck, ScriptCheck, SipCheck, SipTransport, SmtpCheck, StatusRange, TalkStep, TcpCheck,
+    BfdCheck, Check, CheckKind, DnsCheck, DnsType, FileCheck, GrpcCheck, HttpCheck, HttpVersion, LoginCheck,
+    Nothing, PostgresCheck, ScriptCheck, SipCheck, SipTransport, SmtpCheck, StatusRange, TalkStep, TcpCheck,
     ThroughCheck, TlsCheck, UdpCheck, Url,
 };
 pub use control::{Control, LogFormat, LogLevel, SriovMode};

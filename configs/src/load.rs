@@ -6,6 +6,7 @@ use serde::Serialize;
 use toml::de::DeTable;
 
 use crate::bfd::{self, Bfd};
+use crate::check;
 use crate::control::{self, Control};
 use crate::dataplane::{self, Dataplane};
 use crate::ipvs::{self, Ipvs};
@@ -278,6 +279,7 @@ fn read<'s>(context: &Context<'s>, document: &DeTable<'s>) -> Config {
     let routes = topology::resolve_routes(&ports, &routes);
     let neighbors = topology::resolve_neighbors(&ports, &neighbors);
     topology::check_services(&ports, &routes, &services, &dataplane);
+    check::check_sessions(&services, &bfds);
     let (ports, services) = (values(ports), values(services));
     let names: Vec<String> = services
         .iter()

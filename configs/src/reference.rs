@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Every section, in the order of the page.
-pub(crate) const SECTIONS: [&Section; 42] = [
+pub(crate) const SECTIONS: [&Section; 43] = [
     &load::ROOT,
     &dataplane::SECTION,
     &control::SECTION,
@@ -45,6 +45,7 @@ pub(crate) const SECTIONS: [&Section; 42] = [
     &check::GRPC_SECTION,
     &check::SCRIPT_SECTION,
     &check::FILE_SECTION,
+    &check::BFD_SECTION,
     &check::THROUGH_SECTION,
     &vrrp::SECTION,
     &vrrp::TRACK_SECTION,

@@ -30,6 +30,13 @@ pub struct FileCheck {
     pub path: PathBuf,
 }
 
+/// A BFD session that is up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct BfdCheck {
+    /// The name of its `[[bfd]]`.
+    pub session: String,
+}
+
 /// A connection to the virtual address by the way of clients' packets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct ThroughCheck {
@@ -90,6 +97,17 @@ pub(crate) static FILE_SECTION: Section = Section {
         kind: "an absolute path",
         default: None,
         meaning: "the file (required)",
+    }],
+};
+
+pub(crate) static BFD_SECTION: Section = Section {
+    header: "check.bfd",
+    meaning: "A BFD session is up. When it goes down the check fails at once, whatever `interval_ms` and `fall` say.",
+    keys: &[Key {
+        name: "session",
+        kind: "a text",
+        default: None,
+        meaning: "the name of its [[bfd]] (required)",
     }],
 };
 
@@ -167,6 +185,12 @@ pub(super) fn read_script(fields: &Fields<'_, '_>) -> Option<ScriptCheck> {
 pub(super) fn read_file(fields: &Fields<'_, '_>) -> Option<FileCheck> {
     Some(FileCheck {
         path: fields.required("path", absolute)?.value,
+    })
+}
+
+pub(super) fn read_bfd(fields: &Fields<'_, '_>) -> Option<BfdCheck> {
+    Some(BfdCheck {
+        session: fields.required("session", text::name)?.value,
     })
 }
 

@@ -156,6 +156,8 @@ impl Daemon {
         let clock = Clock::start();
         let vrrp = Vrrp::start(clock, &options.node)?;
         let bfd = Bfd::start(clock, options.seed, vrrp.tracker())?;
+        let mut checks = Checks::new(clock, options.seed);
+        checks.watch_sessions(bfd.watch());
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let (link, reports) = Link::start(&options.dataplane_socket);
         let config = Arc::new(options.config.clone());
@@ -171,7 +173,7 @@ impl Daemon {
             overrides: Overrides::new(),
             drains: Drains::new(),
             maintenance: Maintenance::load(&options.config.control),
-            checks: Checks::new(clock, options.seed),
+            checks,
             pools: PoolStates::new(),
             passive: Passive::default(),
             programs: pools::runner(),

@@ -12,7 +12,7 @@ mod stream;
 mod task;
 pub(super) mod tls;
 
-use super::Target;
+use super::{Sessions, Target};
 use datagram::Datagrams;
 use std::future::Future;
 use std::io;
@@ -43,7 +43,7 @@ pub(super) enum Open {
 
 impl Connection {
     /// Begins to open what `target` is asked over.
-    pub(super) fn open(target: &Target) -> Self {
+    pub(super) fn open(target: &Target, sessions: &Sessions) -> Self {
         let task = |task| Self::Task {
             task,
             buffer: Vec::new(),
@@ -58,6 +58,7 @@ impl Connection {
             Dialogue::Grpc(_) => task(grpc::start(target)),
             Dialogue::Script(script) => task(local::script(script.clone(), target.pace.timeout)),
             Dialogue::File(path) => task(local::file(path.clone())),
+            Dialogue::Bfd(name) => task(local::session(sessions.clone(), name.clone())),
             Dialogue::Through(through) => task(raw::start(target, *through)),
         }
     }

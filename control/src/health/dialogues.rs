@@ -110,6 +110,7 @@ pub(super) fn dialogue(backend: &Backend, check: &Check, address: SocketAddr) ->
             dynamic: script.dynamic,
         }),
         CheckKind::File(file) => Dialogue::File(file.path.clone()),
+        CheckKind::Bfd(bfd) => Dialogue::Bfd(bfd.session.clone()),
         CheckKind::Through(through) => Dialogue::Through(Through {
             // The configuration fills it in; an address nobody holds answers nothing.
             service: through.service.unwrap_or(backend.address),

@@ -1,13 +1,13 @@
 //! The task of one check: moves bytes and time between a socket and the machine, and decides nothing.
 
-use super::Target;
 use super::connection::Connection;
+use super::{Sessions, Target};
 use crate::clock::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc};
-use weir_proto::health::Health;
 use weir_proto::health::check::{Action, Check, Report};
+use weir_proto::health::{Dialogue, Health};
 
 /// Names one run of one check's task; a check that is stopped and started again gets a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +21,8 @@ pub(super) struct Driver {
     pub(super) muted: Arc<AtomicBool>,
     /// Told when the server's traffic speaks against it.
     pub(super) suspected: Arc<Notify>,
+    /// Which BFD sessions are up.
+    pub(super) sessions: Sessions,
     pub(super) reports: mpsc::Sender<(CheckId, Report)>,
 }
 
@@ -30,6 +32,8 @@ impl Driver {
         let dialogue = Arc::new(self.target.dialogue.clone());
         let mut check = Check::new(self.clock.now(), dialogue, self.target.pace, initial, draw);
         let mut connection = Connection::Closed;
+        let on_session = matches!(self.target.dialogue, Dialogue::Bfd(_));
+        let mut sessions = self.sessions.clone();
         while self.perform(&mut check, &mut connection).await {
             let (deadline, _why) = check.poll_timeout();
             tokio::select! {
@@ -38,6 +42,7 @@ impl Driver {
                     check.handle(self.clock.now(), input);
                 }
                 () = self.suspected.notified() => check.suspect(self.clock.now()),
+                Ok(()) = sessions.changed(), if on_session => check.suspect(self.clock.now()),
                 () = tokio::time::sleep_until(self.clock.runtime(deadline)) => {
                     check.mute(self.muted.load(Ordering::Relaxed));
                     check.handle_timeout(self.clock.now());
@@ -51,7 +56,7 @@ impl Driver {
     async fn perform(&self, check: &mut Check, connection: &mut Connection) -> bool {
         while let Some(action) = check.poll_action() {
             match action {
-                Action::Connect => *connection = Connection::open(&self.target),
+                Action::Connect => *connection = Connection::open(&self.target, &self.sessions),
                 Action::Write(bytes) => connection.write(bytes),
                 Action::Close => *connection = Connection::Closed,
                 Action::Report(report) => {

@@ -13,6 +13,7 @@ mod dialogues;
 mod driver;
 pub mod targets;
 
+use crate::bfd::Up;
 use crate::clock::Clock;
 use book::{Book, Change, Finding};
 use driver::{CheckId, Driver};
@@ -21,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use weir_proto::health::Dialogue;
 use weir_proto::health::check::{Pace, Report};
@@ -67,6 +68,9 @@ struct Running {
     suspected: Arc<Notify>,
 }
 
+/// Which BFD sessions are up, by name.
+type Sessions = watch::Receiver<Up>;
+
 /// The running checks.
 #[derive(Debug)]
 pub struct Checks {
@@ -78,6 +82,7 @@ pub struct Checks {
     clock: Clock,
     rng: SmallRng,
     muted: Arc<AtomicBool>,
+    sessions: Sessions,
     sender: mpsc::Sender<(CheckId, Report)>,
     reports: mpsc::Receiver<(CheckId, Report)>,
 }
@@ -94,9 +99,15 @@ impl Checks {
             clock,
             rng: SmallRng::seed_from_u64(seed),
             muted: Arc::new(AtomicBool::new(false)),
+            sessions: watch::channel(Up::new()).1,
             sender,
             reports,
         }
+    }
+
+    /// Checks that start from now on look here for their BFD sessions.
+    pub fn watch_sessions(&mut self, sessions: watch::Receiver<Up>) {
+        self.sessions = sessions;
     }
 
     /// What is known of every target.
@@ -190,6 +201,7 @@ impl Checks {
             clock: self.clock,
             muted: Arc::clone(&self.muted),
             suspected: Arc::clone(&suspected),
+            sessions: self.sessions.clone(),
             reports: self.sender.clone(),
         };
         let task = self.tasks.spawn(driver.run(past.health, self.rng.random()));

@@ -35,6 +35,8 @@ pub enum Dialogue {
     Script(Script),
     /// A number in a file of this host.
     File(PathBuf),
+    /// The BFD session of this name.
+    Bfd(String),
     /// A connection to the virtual address, sent to the server the way clients' packets are.
     Through(Through),
 }
@@ -52,6 +54,7 @@ impl Dialogue {
             | Self::Grpc(_)
             | Self::Script(_)
             | Self::File(_)
+            | Self::Bfd(_)
             | Self::Through(_) => 1,
         }
     }
@@ -68,6 +71,7 @@ pub(super) enum Reader {
     Ping { token: u64 },
     Grpc(GrpcReader),
     Script,
+    Bfd,
     File(Vec<u8>),
     Through(ThroughReader),
 }
@@ -103,6 +107,7 @@ impl Reader {
                 Progress::Say(grpc::request(service)),
             ),
             Dialogue::Script(_) => (Self::Script, Progress::More),
+            Dialogue::Bfd(_) => (Self::Bfd, Progress::More),
             Dialogue::File(_) => (Self::File(Vec::new()), Progress::More),
             Dialogue::Through(through) => {
                 let (reader, progress) = ThroughReader::start(through, token, local);
@@ -146,10 +151,11 @@ impl Reader {
         }
     }
 
-    /// Takes a code that is no byte of the answer: an exit status, an HTTP/2 status, a grpc-status.
+    /// Takes a code that is no byte of the answer: an exit status, an HTTP/2 status, a grpc-status, a session's state.
     pub(super) fn code(&mut self, dialogue: &Dialogue, code: u32) -> Progress {
         match (self, dialogue) {
             (Self::Script, Dialogue::Script(script)) => script.exit(code),
+            (Self::Bfd, _) => local::session(code),
             (Self::Grpc(reader), _) => reader.code(code),
             _ => Progress::More,
         }
@@ -167,6 +173,7 @@ impl Reader {
             | Dialogue::Grpc(_)
             | Dialogue::Script(_)
             | Dialogue::File(_)
+            | Dialogue::Bfd(_)
             | Dialogue::Through(_) => Progress::Fail(Failure::AnswerTimeout),
         }
     }
@@ -183,6 +190,7 @@ impl Reader {
             | Self::Dns { .. }
             | Self::Ping { .. }
             | Self::Script
+            | Self::Bfd
             | Self::Through(_) => 0,
         }
     }

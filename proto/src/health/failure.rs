@@ -54,6 +54,8 @@ pub enum Failure {
     NotProtocol(&'static str),
     /// The server answered in its protocol, with a code that does not pass.
     Code(&'static str, u32),
+    /// The BFD session is not up.
+    SessionDown,
     /// PostgreSQL refused, with this SQLSTATE.
     SqlState([u8; 5]),
 }
@@ -78,6 +80,7 @@ impl fmt::Display for Failure {
             Self::Body => "the answer's body does not match",
             Self::Digest => "the answer's body has another digest",
             Self::ReplyTooLong => "the answer is longer than the check reads",
+            Self::SessionDown => "the BFD session is not up",
             Self::Unexpected => "the answer is not what is expected",
             Self::Status(status) => return write!(f, "HTTP status {status}"),
             Self::NotProtocol(protocol) => return write!(f, "the answer is not {protocol}"),

@@ -1,4 +1,4 @@
-//! Checks that ask this host: a program's exit status, a number in a file.
+//! Checks that ask this host: a program's exit status, a number in a file, a BFD session.
 
 use super::failure::Failure;
 use super::reader::Progress;
@@ -25,6 +25,14 @@ impl Script {
             2..=255 if self.dynamic => Progress::Weight((status - 2) as u16),
             _ => Progress::Fail(Failure::Code("exit status", status)),
         }
+    }
+}
+
+/// Judges a session: 1 when it is up.
+pub fn session(up: u32) -> Progress {
+    match up {
+        1 => Progress::Pass,
+        _ => Progress::Fail(Failure::SessionDown),
     }
 }
 

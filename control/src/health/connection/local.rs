@@ -1,5 +1,6 @@
-//! Checks that ask this host: programs and files.
+//! Checks that ask this host: programs, files, BFD sessions.
 
+use super::super::Sessions;
 use super::task::{Event, Line, Task};
 use crate::vrrp::program::{self, ProgramError};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,15 @@ pub(super) fn script(script: Script, limit: Duration) -> Task {
             }
         };
         line.tell(end).await;
+    })
+}
+
+/// Looks whether a BFD session is up.
+pub(super) fn session(sessions: Sessions, name: String) -> Task {
+    Task::start(move |line: Line| async move {
+        line.tell(Event::Connected).await;
+        let up = sessions.borrow().get(&name) == Some(&true);
+        line.tell(Event::Code(u32::from(up))).await;
     })
 }
 

@@ -1,6 +1,7 @@
 //! Checks over real sockets: hostile servers of every shape, and thousands of checks at once.
 
 mod hostile;
+mod kinds;
 mod scale;
 
 use super::super::{Checks, Source, Target};

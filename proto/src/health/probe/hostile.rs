@@ -89,6 +89,7 @@ fn dialogues() -> Vec<(Dialogue, Vec<&'static [u8]>)> {
         (Dialogue::Grpc("s".into()), vec![b"\0\0\0\0\x02\x08\x01"]),
         (Dialogue::Script(script), vec![b""]),
         (Dialogue::File("/x".into()), vec![b" 12\n"]),
+        (Dialogue::Bfd("b".into()), vec![b""]),
         (Dialogue::Through(through), vec![b"\x45\0\0\x28\0\0\x40\0\x40\x06\0\0\xc0\0\x02\x64\xc0\0\x02\x02\0\x50\x9c\x40\0\0\0\x01\0\0\0\x02\x50\x12\x04\0\0\0\0\0"]),
     ]
 }
