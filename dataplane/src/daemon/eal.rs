@@ -30,6 +30,8 @@ const MBUFS_PER_WORKER: u32 = 4096;
 pub struct Machine {
     /// Free huge pages of any size, in MiB.
     pub huge_pages_free_mb: u64,
+    /// Whether a process gets transparent huge pages when it asks for them.
+    pub transparent_huge_pages: bool,
     /// One above the highest CPU that is online.
     pub cpus_online: u16,
 }
@@ -39,9 +41,15 @@ impl Machine {
     pub fn read() -> Self {
         Self {
             huge_pages_free_mb: huge_pages_free_mb(Path::new("/sys/kernel/mm/hugepages")),
+            transparent_huge_pages: transparent(Path::new("/sys/kernel/mm/transparent_hugepage/enabled")),
             cpus_online: cpus_online(Path::new("/sys/devices/system/cpu/online")),
         }
     }
+}
+
+/// The choice in brackets of `always [madvise] never`; a kernel without the file has none.
+fn transparent(choice: &Path) -> bool {
+    std::fs::read_to_string(choice).is_ok_and(|text| !text.contains("[never]"))
 }
 
 /// One above the highest CPU of a list such as `0-3,8`.
@@ -183,6 +191,11 @@ fn data_room_bytes(ports: &[Port]) -> u16 {
     DATA_ROOM_BYTES.max(HEADROOM_BYTES + frame_max.next_multiple_of(1024))
 }
 
+/// Whether a buffer of so many bytes, headroom included, takes the largest frame of this MTU.
+pub fn holds_frame(buffer_bytes: u16, mtu: u16) -> bool {
+    buffer_bytes >= HEADROOM_BYTES + mtu + FRAME_OVERHEAD_BYTES
+}
+
 fn choose_memory(wish: HugePages, memory_mb: u64, machine: Machine) -> Result<Memory, Failure> {
     let enough = machine.huge_pages_free_mb >= memory_mb;
     match wish {
@@ -261,6 +274,7 @@ mod tests {
 
     const MACHINE: Machine = Machine {
         huge_pages_free_mb: 0,
+        transparent_huge_pages: false,
         cpus_online: 2,
     };
 
@@ -352,7 +366,11 @@ mod tests {
             ..Dataplane::default()
         };
         let plan = plan(&dataplane, &[port(af_xdp(), None, 1500)], MACHINE, &[]).unwrap();
-        assert_eq!((plan.data_room_bytes, plan.memory_mb), (192, 384 + EAL_OVERHEAD_MB));
+        assert_eq!(
+            (plan.data_room_bytes, plan.memory_mb),
+            (192, 384 + EAL_OVERHEAD_MB)
+        );
+        assert!(!holds_frame(192, 1500) && holds_frame(2176, 1500));
     }
 
     #[test]
@@ -378,6 +396,20 @@ mod tests {
             start(small),
             Failure::MemoryBelowPool { memory_mb: 16, .. }
         ));
+    }
+
+    #[test]
+    fn transparent_huge_pages_are_there_unless_never() {
+        let file = std::env::temp_dir().join(format!("weir-transparent-{}", std::process::id()));
+        for (text, expected) in [
+            ("always [madvise] never\n", true),
+            ("always madvise [never]\n", false),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(transparent(&file), expected, "{text}");
+        }
+        std::fs::remove_file(&file).unwrap();
+        assert!(!transparent(&file));
     }
 
     #[test]

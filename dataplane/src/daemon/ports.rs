@@ -6,7 +6,7 @@ use tracing::{info, warn};
 use weir_configs::Port as PortSettings;
 use weir_dpdk::{Eal, Mempool, Port, PortConfig, RssConfig, RssFunctions, RxQueue, TxQueue};
 
-use super::eal::host_device;
+use super::eal::{holds_frame, host_device};
 use super::failure::Failure;
 use super::host;
 use super::wakeup::{open_descriptors, packet_descriptors_since};
@@ -74,7 +74,7 @@ pub fn open(
     let (name, _) = settings.device.eal(index);
     let mut device = Port::open(eal, &name)?;
     let queues = queue_count(settings, &device, workers)?;
-    let (rx, tx) = device.start(&port_config(settings, &device, queues)?, pool)?;
+    let (rx, tx) = device.start(&port_config(settings, &device, queues, pool)?, pool)?;
     let announcers =
         packet_descriptors_since(&before).map_err(Failure::system("finding the device's sockets"))?;
     let mac = device.mac()?;
@@ -113,7 +113,12 @@ fn queue_count(settings: &PortSettings, device: &Port, workers: u16) -> Result<u
     }
 }
 
-fn port_config(settings: &PortSettings, device: &Port, queues: u16) -> Result<PortConfig, Failure> {
+fn port_config(
+    settings: &PortSettings,
+    device: &Port,
+    queues: u16,
+    pool: &Mempool,
+) -> Result<PortConfig, Failure> {
     let info = device.info()?;
     let rss = (queues > 1 && !info.rss_functions.is_empty()).then(|| RssConfig {
         functions: RssFunctions::LAYER4,
@@ -124,7 +129,8 @@ fn port_config(settings: &PortSettings, device: &Port, queues: u16) -> Result<Po
         tx_queues: queues,
         rx_descriptors: settings.rx_descriptors,
         tx_descriptors: settings.tx_descriptors,
-        mtu: Some(settings.mtu),
+        // Buffers may be wished smaller (mbuf_bytes) than the device's largest packet, which then stays its own.
+        mtu: holds_frame(pool.buffer_bytes(), settings.mtu).then_some(settings.mtu),
         promiscuous: settings.promiscuous,
         // VRRP adverts and neighbour solicitations come to groups.
         all_multicast: true,

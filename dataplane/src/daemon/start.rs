@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use tracing::{info, warn};
-use weir_configs::{Config, Dataplane, Idle as IdleSetting};
+use weir_configs::{Config, Dataplane, HugePages, Idle as IdleSetting};
 use weir_dpdk::{Burst, Eal, LcoreId, Mempool, MempoolConfig, RxQueue};
 use weir_rings::counters::Counters;
 use weir_rings::hello::{About, PortInfo, ReasonInfo, WorkerInfo};
@@ -51,9 +52,11 @@ pub fn run(config: &Config, eal_arguments: &[String]) -> Result<(), Failure> {
     }
     let settings = &config.dataplane;
     let port_settings = vf::resolve(std::path::Path::new("/sys"), &config.ports)?;
-    let plan = plan(settings, &port_settings, Machine::read(), eal_arguments)?;
-    say_memory(&plan, settings);
+    let machine = Machine::read();
+    let plan = plan(settings, &port_settings, machine, eal_arguments)?;
+    say_memory(&plan, settings, machine);
     let eal = Eal::init(&plan.arguments)?;
+    leave_cpus_to_workers(settings)?;
     let pool = Mempool::new(
         &eal,
         "packets",
@@ -142,21 +145,45 @@ fn weir_group() -> Option<u32> {
         .find_map(|line| line.strip_prefix("weir:")?.split(':').nth(1)?.parse().ok())
 }
 
-fn say_memory(plan: &Plan, settings: &Dataplane) {
+/// A worker that polls without pause would have to share its CPU: the main thread runs elsewhere, where there is an elsewhere.
+fn leave_cpus_to_workers(settings: &Dataplane) -> Result<(), Failure> {
+    let mut cpus =
+        sched_getaffinity(None).map_err(|errno| Failure::system("asking for CPUs")(errno.into()))?;
+    settings
+        .workers
+        .iter()
+        .for_each(|cpu| cpus.unset(usize::from(*cpu)));
+    if cpus.count() == 0 {
+        return Ok(());
+    }
+    sched_setaffinity(None, &cpus).map_err(|errno| Failure::system("leaving the workers' CPUs")(errno.into()))
+}
+
+fn say_memory(plan: &Plan, settings: &Dataplane, machine: Machine) {
     let flows = flow_limits(settings);
     let per_worker = Table::<V4>::bytes_for(flows.0) + Table::<V6>::bytes_for(flows.1);
     info!(
-        pages = match plan.memory {
+        packets_on = match plan.memory {
             Memory::HugePages => "huge pages",
-            Memory::OrdinaryPages =>
-                "ordinary pages (--no-huge: no free huge pages, or huge_pages = \"off\")",
+            Memory::OrdinaryPages => "ordinary pages",
         },
+        huge_pages_free_mb = machine.huge_pages_free_mb,
         eal_mb = plan.memory_mb,
         packet_buffers = plan.mbufs,
+        flows_on = match machine.transparent_huge_pages {
+            true => "transparent huge pages, as far as there is room",
+            false => "ordinary pages",
+        },
         flow_tables_mb = per_worker * settings.workers.len() / (1 << 20),
         flows_max = settings.flows_max,
         "memory"
     );
+    if plan.memory == Memory::OrdinaryPages && settings.huge_pages != HugePages::Off {
+        info!(
+            "for packets on huge pages: echo {} > /proc/sys/vm/nr_hugepages",
+            plan.memory_mb.div_ceil(2)
+        );
+    }
 }
 
 /// IPv4 and IPv6 flows of one worker. IPv6 has room for a quarter as many.
