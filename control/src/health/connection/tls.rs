@@ -61,7 +61,7 @@ pub(super) async fn handshake(
     })
 }
 
-fn settings(authorities: Option<&Path>, protocol: Protocol) -> io::Result<Arc<ClientConfig>> {
+pub(super) fn settings(authorities: Option<&Path>, protocol: Protocol) -> io::Result<Arc<ClientConfig>> {
     let changed = match authorities {
         Some(file) => Some(std::fs::metadata(file)?.modified()?),
         None => None,

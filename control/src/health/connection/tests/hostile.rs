@@ -1,8 +1,11 @@
 //! Servers that send without end, a byte at a time, or nothing but resets: the checker lives, and its memory stays flat.
 
 use super::super::super::Tls;
+use super::super::tls;
 use super::*;
 use crate::clock::Clock;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use weir_proto::health::Outcome;
@@ -123,4 +126,57 @@ async fn hostile_servers_neither_fill_memory_nor_end_the_checker() {
         .expect("every check goes on");
     let grown = memory("VmRSS:").saturating_sub(before);
     assert!(grown < GROWTH_MAX, "{} MiB more than before", grown >> 20);
+}
+
+/// A TLS 1.3 ServerHello with X25519 and what could follow it.
+fn server_hello(rng: &mut SmallRng) -> Vec<u8> {
+    let (random, session, share): ([u8; 32], [u8; 32], [u8; 32]) = (rng.random(), rng.random(), rng.random());
+    let extensions = [
+        &[0, 0x2b, 0, 2, 3, 4, 0, 0x33, 0, 0x24, 0, 0x1d, 0, 0x20][..],
+        &share,
+    ]
+    .concat();
+    let body = [
+        &[3, 3][..],
+        &random,
+        &[32],
+        &session,
+        &[0x13, 1, 0, 0, extensions.len() as u8],
+        &extensions,
+    ]
+    .concat();
+    let hello = [&[2, 0, 0, body.len() as u8][..], &body].concat();
+    let encrypted: [u8; 32] = rng.random();
+    let rest = [&[0x14, 3, 3, 0, 1, 1, 0x17, 3, 3, 0, 32][..], &encrypted].concat();
+    [&[0x16, 3, 3, 0, hello.len() as u8][..], &hello, &rest].concat()
+}
+
+/// Bytes of a server that breaks off, repeats itself and lies about lengths: an error, never a panic or a session.
+#[test]
+fn mutated_tls_answers_are_errors() {
+    let seed = std::env::var("WEIR_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(8);
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let settings = tls::settings(None, tls::NO_PROTOCOL).unwrap();
+    for round in 0..10_000 {
+        let mut bytes = server_hello(&mut rng);
+        for _ in 0..rng.random_range(0..5) {
+            let at = rng.random_range(0..bytes.len());
+            match rng.random_range(0..4) {
+                0 => bytes[at] = rng.random(),
+                1 => bytes.truncate(at + 1),
+                2 => bytes.insert(at, rng.random()),
+                _ => bytes.extend_from_within(at..),
+            }
+        }
+        let name = rustls::pki_types::ServerName::try_from("www.example.net").unwrap();
+        let mut client = rustls::ClientConnection::new(settings.clone(), name).unwrap();
+        let mut unread = &bytes[..];
+        while client.read_tls(&mut unread).is_ok_and(|count| count > 0)
+            && client.process_new_packets().is_ok()
+        {}
+        assert!(client.is_handshaking(), "WEIR_SEED={seed}, round {round}");
+    }
 }
