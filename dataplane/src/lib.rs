@@ -25,6 +25,7 @@ mod persist;
 pub mod prefetch;
 pub mod scheduler;
 pub mod shared;
+pub mod signs;
 pub mod steer;
 pub mod tables;
 pub mod tcp_state;

@@ -117,7 +117,7 @@ impl MainThread {
                 self.look_at_devices(now);
                 self.look_at_links(now);
                 self.agent.reclaim();
-                self.look_at_counters();
+                self.look_at_counters(now);
             }
             self.ends.outboxes.iter_mut().for_each(Outbox::flush);
             self.sleep(now);
@@ -322,9 +322,12 @@ impl MainThread {
         }
     }
 
-    fn look_at_counters(&mut self) {
+    fn look_at_counters(&mut self, now: Instant) {
         let flows_max = self.workers.first().map_or(0, |worker| worker.flows_max);
-        for event in self.watch.look(self.agent.snapshot(), &self.counters, flows_max) {
+        for event in self
+            .watch
+            .look(now, self.agent.snapshot(), &self.counters, flows_max)
+        {
             self.agent.tell(&event);
         }
     }
@@ -337,7 +340,10 @@ impl MainThread {
             pool: &self.pool,
             outboxes: &mut self.ends.outboxes,
         };
-        self.plugs.look(now, &mut bench);
+        if self.plugs.look(now, &mut bench) {
+            self.macs = VirtualMacs::default();
+            self.set_own(now);
+        }
     }
 
     fn look_at_links(&mut self, now: Instant) {

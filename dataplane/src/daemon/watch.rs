@@ -1,11 +1,13 @@
-//! Notices in the counters what control should hear of: a drained server, a full flow table. Looked at ten times a second;
+//! Notices in the counters what control should hear of: a drained server, a full flow table, and [`Signs`]. Looked at ten times a second;
 //! the packet path only counts.
 
 use std::collections::HashMap;
 
+use weir_proto::time::Instant;
 use weir_rings::counters::CountersReader;
 use weir_rings::message::{BackendKey, Event, ServiceKey};
 
+use crate::signs::Signs;
 use crate::tables::Snapshot;
 
 /// What was told already.
@@ -17,17 +19,25 @@ pub struct Watch {
     draining: HashMap<u32, (ServiceKey, BackendKey)>,
     /// Flows each worker had refused for want of room.
     refused: Vec<u64>,
+    signs: Signs,
 }
 
 impl Watch {
     /// What happened since the last look. `flows_max` is what one worker holds.
-    pub fn look(&mut self, snapshot: &Snapshot, counters: &CountersReader, flows_max: u64) -> Vec<Event> {
+    pub fn look(
+        &mut self,
+        now: Instant,
+        snapshot: &Snapshot,
+        counters: &CountersReader,
+        flows_max: u64,
+    ) -> Vec<Event> {
         if self.generation != snapshot.generation {
             self.generation = snapshot.generation;
             self.draining = draining(snapshot);
         }
         let mut events = self.drained(counters);
         events.extend(self.full(counters, flows_max));
+        events.extend(self.signs.look(now, snapshot, counters));
         events
     }
 
