@@ -41,7 +41,7 @@ test-qemu: ## virtual functions on real SR-IOV in an emulated machine (as root, 
 	@scripts/install-deps rust build
 	@tests/qemu/run $(JOBS)
 
-test-asan: ## the packet path and the rings under AddressSanitizer; needs a nightly toolchain
+test-asan: ## the packet path, the rings and the daemon on DPDK under AddressSanitizer; needs a nightly toolchain
 	@scripts/install-deps rust
 	@scripts/run-tests asan
 

@@ -96,7 +96,7 @@ reasons! {
         /// An ICMP error that quotes no flow of ours.
         IcmpNoFlow = "icmp_no_flow", "ICMP error that quotes no known flow; usually late";
         /// An ICMP error about a tunnel's outer packet that cannot be told to the client.
-        IcmpTunnel = "icmp_tunnel", "ICMP error about a tunnel's outer packet that quotes too little of the client's to tell it; lower mss_clamp_bytes or path MTU if the error is about size";
+        IcmpTunnel = "icmp_tunnel", "ICMP error about a tunnel's outer packet that is not for the client: the server has no such tunnel, or a router quoted too little of the client's packet";
         /// The replies of a new NAT flow could not be told from another flow's.
         ReplyAmbiguous = "reply_ambiguous", "the client's port has a flow to this server's port by another virtual address, and replies could not be told apart; give the server a port for each address, or use fullnat";
         /// The hop limit ran out here.

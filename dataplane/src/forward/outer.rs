@@ -1,8 +1,10 @@
 //! ICMP errors about a tunnel's outer packet, from routers between us and the server. The client cannot know that packet,
 //! so the error is made anew about the packet inside, as far as enough of it was quoted.
 //!
-//! Too big: the client hears the MTU without the tunnel's headers. Everything else is a host that cannot be reached
-//! (RFC 2003 §5, RFC 2473 §8; Linux's IPVS passes type and code on as they are: `ip_vs_in_icmp`, which to read first).
+//! Too big: the client hears the MTU without the tunnel's headers. A network or host that cannot be reached, a hop limit
+//! that ran out: the host cannot be reached (RFC 2003 §5, RFC 2473 §8; Linux's IPVS passes type and code on as they are:
+//! `ip_vs_in_icmp`, which to read first). Protocol, port and header errors come from a server that has no such tunnel, or
+//! takes it off where its kernel does not look: they say nothing about the way and stay here.
 //! A router that quotes only the eight bytes RFC 792 asks for has quoted nothing of the client's packet.
 
 use core::net::IpAddr;
@@ -36,21 +38,31 @@ pub(crate) struct Report {
     inner: usize,
     /// The inner packet is IPv6.
     pub(crate) inner_v6: bool,
-    /// What happened: too big for this MTU (0: not said), or anything else.
-    too_big: Option<u32>,
+    what: What,
+}
+
+/// What happened to the outer packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// Too big for this MTU; 0: not said.
+    TooBig(u32),
+    /// It did not get there.
+    Unreachable,
+    /// Its receiver could do nothing with it.
+    Refused,
 }
 
 /// Reads the quoted outer header; `None` when the error is about something else.
 pub(crate) fn report(data: &[u8], meta: &Meta, tables: &Snapshot) -> Option<Report> {
     let l4 = usize::from(meta.l4);
     let head = data.get(l4..l4 + ICMP_LEN)?;
-    let too_big = if meta.class == Class::Icmp4 {
-        too_big_v4(head)?
+    let what = if meta.class == Class::Icmp4 {
+        what_v4(head)
     } else if meta.class == Class::Icmp6 {
-        too_big_v6(head)?
+        what_v6(head)
     } else {
-        return None;
-    };
+        None
+    }?;
     let at = l4 + ICMP_LEN;
     let quoted = data.get(at..(meta.end as usize).min(data.len()))?;
     let (server, protocol, header_len) = outer(quoted)?;
@@ -64,27 +76,32 @@ pub(crate) fn report(data: &[u8], meta: &Meta, tables: &Snapshot) -> Option<Repo
         server,
         inner: at + header_len + shim_len,
         inner_v6,
-        too_big,
+        what,
     })
 }
 
-fn too_big_v4(head: &[u8]) -> Option<Option<u32>> {
-    let needed = head[0] == icmpv4::Message::DST_UNREACHABLE.0 && head[1] == icmpv4::unreachable::FRAG_NEEDED;
-    let known = [
-        icmpv4::Message::DST_UNREACHABLE,
-        icmpv4::Message::TIME_EXCEEDED,
-        icmpv4::Message::PARAM_PROBLEM,
-    ];
-    known
-        .contains(&icmpv4::Message(head[0]))
-        .then(|| needed.then(|| u32::from(be16(head, 6))))
+fn what_v4(head: &[u8]) -> Option<What> {
+    use icmpv4::unreachable::{FRAG_NEEDED, PORT, PROTOCOL};
+    match (icmpv4::Message(head[0]), head[1]) {
+        (icmpv4::Message::DST_UNREACHABLE, FRAG_NEEDED) => Some(What::TooBig(u32::from(be16(head, 6)))),
+        (icmpv4::Message::DST_UNREACHABLE, PROTOCOL | PORT) | (icmpv4::Message::PARAM_PROBLEM, _) => {
+            Some(What::Refused)
+        }
+        (icmpv4::Message::DST_UNREACHABLE | icmpv4::Message::TIME_EXCEEDED, _) => Some(What::Unreachable),
+        _ => None,
+    }
 }
 
-fn too_big_v6(head: &[u8]) -> Option<Option<u32>> {
-    let mtu = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-    icmpv6::Message(head[0])
-        .is_error()
-        .then(|| (head[0] == icmpv6::Message::PKT_TOO_BIG.0).then_some(mtu))
+fn what_v6(head: &[u8]) -> Option<What> {
+    use icmpv6::unreachable::PORT;
+    match (icmpv6::Message(head[0]), head[1]) {
+        (icmpv6::Message::PKT_TOO_BIG, _) => Some(What::TooBig(u32::from_be_bytes([
+            head[4], head[5], head[6], head[7],
+        ]))),
+        (icmpv6::Message::DST_UNREACHABLE, PORT) | (icmpv6::Message::PARAM_PROBLEM, _) => Some(What::Refused),
+        (icmpv6::Message::DST_UNREACHABLE | icmpv6::Message::TIME_EXCEEDED, _) => Some(What::Unreachable),
+        _ => None,
+    }
 }
 
 /// Destination, protocol and header length of a quoted outer header.
@@ -224,8 +241,10 @@ fn check_sum<P: Packet>(packet: &P, meta: &Meta) -> Result<(), Stop> {
 
 /// What the client is told.
 fn kind<F: Ip>(data: &[u8], report: &Report, target: &Target) -> Result<error::Kind, Stop> {
-    let Some(mtu) = report.too_big else {
-        return Ok(error::Kind::HostUnreachable);
+    let mtu = match report.what {
+        What::TooBig(mtu) => mtu,
+        What::Unreachable => return Ok(error::Kind::HostUnreachable),
+        What::Refused => return Err(DropReason::IcmpTunnel.into()),
     };
     if !F::dont_fragment(data, report.inner) {
         // Its sender does not look for the path's MTU, and the outer packet may be fragmented.

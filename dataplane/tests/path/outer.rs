@@ -154,6 +154,25 @@ fn what_cannot_be_told_is_dropped_by_name() {
                 Verdict::Drop(DropReason::IcmpTunnel),
                 "{tunnel:?} {outside:?}"
             );
+            // The server's kernel does not know the tunnel: not about the way, so not for the client.
+            let v6 = outside[0].contains(':');
+            for (kind, code) in if v6 { [(1, 4), (4, 1)] } else { [(3, 2), (3, 3)] } {
+                let refusal = icmp(
+                    BACK_MAC,
+                    ip(outside[0]),
+                    ip(outside[1]),
+                    60,
+                    kind,
+                    code,
+                    [0; 4],
+                    &outer,
+                );
+                assert_eq!(
+                    world.send(BACK, &refusal).verdict,
+                    Verdict::Drop(DropReason::IcmpTunnel),
+                    "{tunnel:?} {outside:?} type {kind} code {code}"
+                );
+            }
             // A flow that is not known.
             let other = Frame::tcp("203.0.113.8:1", virt, ACK).hop().ip();
             let (head, _) = outer.split_at(outer.len() - sent.ip().len());
