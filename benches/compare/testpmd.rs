@@ -48,7 +48,8 @@ impl Mode {
 pub(crate) struct Testpmd {
     process: Process,
     socket: OwnedFd,
-    runtime: PathBuf,
+    /// Removed after the process has ended: fields are dropped in this order.
+    _runtime: Runtime,
     mode: Mode,
     /// Prompts it must have written: one when it came up, one after each command. Everything else it says is held back in a buffer.
     prompts: usize,
@@ -58,17 +59,17 @@ impl Testpmd {
     /// Starts it on `device` and waits until it forwards.
     pub(crate) fn start(bench: &Bench, device: &Device) -> Outcome<Self> {
         let prefix = format!("weir-bench-{}", std::process::id());
-        let runtime = PathBuf::from(format!("/var/run/dpdk/{prefix}"));
+        let runtime = Runtime(PathBuf::from(format!("/var/run/dpdk/{prefix}")));
         let mut command = Command::new("dpdk-testpmd");
         command.args(arguments(device, &prefix));
         let log = bench.log("testpmd.log");
         let mut process = Process::start("dpdk-testpmd", &mut command, &log, Stdio::piped())?;
-        let path = runtime.join("dpdk_telemetry.v2");
+        let path = runtime.0.join("dpdk_telemetry.v2");
         let socket = process.wait_for(&bench.stop, "its telemetry socket", |_| Ok(connect(&path)))?;
         let mut testpmd = Self {
             process,
             socket,
-            runtime,
+            _runtime: runtime,
             mode: Mode::Mac,
             prompts: 1,
         };
@@ -142,12 +143,14 @@ impl Testpmd {
     }
 }
 
-impl Drop for Testpmd {
+/// EAL's directory of this process, which a killed EAL leaves behind. Its name is ours alone.
+#[derive(Debug)]
+struct Runtime(PathBuf);
+
+impl Drop for Runtime {
     fn drop(&mut self) {
-        let _ = self.process.child().kill();
-        let _ = self.process.child().wait();
-        // A killed EAL leaves its directory; the name is ours alone.
-        let _ = std::fs::remove_dir_all(&self.runtime);
+        // There is none when EAL did not come that far.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
