@@ -95,6 +95,43 @@ fn a_service_without_servers_refuses_where_it_shall_and_is_silent_elsewhere() {
     });
 }
 
+/// Nobody listens on the servers' ports, so their kernels send ICMP, which NAT has to translate with what it quotes.
+#[test]
+fn a_servers_icmp_errors_reach_the_client_through_nat_and_fullnat() {
+    let mut more = String::new();
+    let mut targets = Vec::new();
+    for family in Family::BOTH {
+        for (forward, virt, settings) in [
+            ("nat", family.far(91), String::new()),
+            (
+                "fullnat",
+                family.near(91),
+                format!("local_addresses = [\"{}\"]\n", family.near(50)),
+            ),
+        ] {
+            let target = super::cast::socket(&virt, 7003);
+            let backend = super::cast::socket(&family.near(11), 7004);
+            more += &format!(
+                "\n[[service]]\nname = \"closed-{forward}-{family:?}\"\naddress = \"{target}\"\nprotocol = \"udp\"\n\
+                 forward = \"{forward}\"\n{settings}\n  [[service.backend]]\n  address = \"{backend}\"\n"
+            );
+            targets.push(target);
+        }
+    }
+    with_more("ICMP through NAT", &more, |_, cast| {
+        for target in &targets {
+            // A kernel limits the errors it sends: one may be missing.
+            wait_until(&format!("a refusal by {target}"), Duration::from_secs(10), || {
+                match datagram(cast.client.node(), target) {
+                    Ok(Some(ErrorKind::ConnectionRefused)) => Ok(()),
+                    seen => Err(format!("{seen:?}")),
+                }
+            })?;
+        }
+        Ok(())
+    });
+}
+
 fn backend_row(cast: &Cast, service: &str, address: &str) -> Result<Value, LabError> {
     let answer = cast.director.ctl_json("backend")?;
     let rows = answer["backends"].as_array().cloned().unwrap_or_default();

@@ -215,10 +215,8 @@ addresses = ["192.0.2.2/24", "203.0.113.2/24", "2001:db8::2/64", "2001:db8:1::2/
     for mode in &MODES {
         for family in Family::BOTH {
             text += &mode.service(family, "tcp", 80, 2);
-            if PERFORMERS.contains(&mode.name) {
-                text += &mode.service(family, "tcp", IPERF, 1);
-                text += &mode.service(family, "udp", IPERF, 1);
-            }
+            text += &mode.service(family, "tcp", IPERF, 1);
+            text += &mode.service(family, "udp", IPERF, 1);
         }
     }
     Config {
@@ -226,9 +224,6 @@ addresses = ["192.0.2.2/24", "203.0.113.2/24", "2001:db8::2/64", "2001:db8:1::2/
         ..Config::new(2)
     }
 }
-
-/// The modes that iperf3 is run through.
-pub(super) const PERFORMERS: [&str; 4] = ["dr", "gre", "nat", "fullnat"];
 
 /// Everybody, in the order in which they leave.
 pub(super) struct Cast {
@@ -326,10 +321,7 @@ fn start_iperf(lab: &Lab, node: &Node) -> Result<Vec<Process>, LabError> {
         performers.push(Process::start("iperf3", &mut command, &log)?);
         Ok::<_, LabError>(())
     };
-    for mode in MODES
-        .iter()
-        .filter(|mode| mode.on_servers() && PERFORMERS.contains(&mode.name))
-    {
+    for mode in MODES.iter().filter(|mode| mode.on_servers()) {
         for family in Family::BOTH {
             start(&format!("-s -p {IPERF} -B {}", mode.vip(family)))?;
         }

@@ -6,7 +6,7 @@ mod masquerade;
 
 use std::time::{Duration, Instant};
 
-use cast::{Cast, Family, IPERF, MODES, Mode, NAT_MSS_MAX, PERFORMERS};
+use cast::{Cast, Family, IPERF, MODES, Mode, NAT_MSS_MAX};
 use serde_json::Value;
 use weir_tests::lab::{LabError, WebServer, wait_until};
 use weir_tests::scenario::scenario;
@@ -134,12 +134,12 @@ fn a_hundred_mebibytes_pass_through_each_mode() {
 }
 
 #[test]
-fn iperf3_runs_through_every_kind_of_mode() {
+fn iperf3_runs_through_every_mode() {
     scenario("iperf3", |lab| {
         let cast = Cast::start(lab, &[0])?;
-        for mode in MODES.iter().filter(|mode| PERFORMERS.contains(&mode.name)) {
+        for mode in &MODES {
             for family in Family::BOTH {
-                let tcp = iperf(&cast, mode, family, "")?;
+                let tcp = iperf(&cast, mode, family, "-n 8M")?;
                 let mbits = tcp["end"]["sum_received"]["bits_per_second"]
                     .as_f64()
                     .unwrap_or_default()
@@ -153,7 +153,7 @@ fn iperf3_runs_through_every_kind_of_mode() {
                     "{} {family:?}: MSS {mss}",
                     mode.name
                 );
-                let udp = iperf(&cast, mode, family, "-u -b 5M -l 1200")?;
+                let udp = iperf(&cast, mode, family, "-u -b 20M -l 1200 -n 500K")?;
                 let lost = udp["end"]["sum"]["lost_percent"].as_f64().unwrap_or(100.0);
                 assert!(lost < 50.0, "{} {family:?}: lost {lost} %: {udp}", mode.name);
                 eprintln!(
@@ -166,10 +166,10 @@ fn iperf3_runs_through_every_kind_of_mode() {
     });
 }
 
-/// One run of one second. The server may still be clearing up the last one.
+/// One short run: so many bytes. The server may still be clearing up the last one.
 fn iperf(cast: &Cast, mode: &Mode, family: Family, arguments: &str) -> Result<Value, LabError> {
     let line = format!(
-        "-c {} -p {IPERF} -t 1 -J --connect-timeout 3000 {arguments}",
+        "-c {} -p {IPERF} -J --connect-timeout 3000 {arguments}",
         mode.vip(family)
     );
     wait_until("iperf3 to run", Duration::from_secs(15), || {
