@@ -3,6 +3,7 @@
 //! Three shapes cover every kind: a byte stream (TCP, TLS), a connected datagram socket (UDP, ICMP echo), and a small
 //! task that tells its steps (gRPC's HTTP/2, programs, files, raw packets). None decides anything.
 
+mod complaint;
 mod datagram;
 mod grpc;
 mod local;

@@ -1,9 +1,11 @@
 //! Checks that ask this host: programs, files, BFD sessions.
 
 use super::super::Sessions;
+use super::complaint;
 use super::task::{Event, Line, Task};
 use crate::vrrp::program::{self, ProgramError};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use weir_proto::health::local::{FILE_BYTES_MAX, Script};
@@ -15,19 +17,26 @@ pub(super) fn script(script: Script, limit: Duration) -> Task {
         line.tell(Event::Connected).await;
         let arguments: Vec<&str> = script.arguments.iter().map(String::as_str).collect();
         let end = match program::run(&script.path, &arguments, &script.user, limit).await {
-            Ok(status) => match status.code().and_then(|code| u32::try_from(code).ok()) {
-                Some(code) => Event::Code(code),
-                None => Event::Broken(Fault::Killed),
-            },
+            Ok(status) => ended(&script.path, status),
             // The run's own deadline is the same.
             Err(ProgramError::TimedOut(_)) => return,
             Err(error) => {
-                tracing::warn!(program = %script.path.display(), %error, "a check's program is not run");
+                if complaint::begins(&script.path) {
+                    tracing::warn!(program = %script.path.display(), %error, "a check's program is not run");
+                }
                 Event::Broken(Fault::Local)
             }
         };
         line.tell(end).await;
     })
+}
+
+fn ended(path: &Path, status: ExitStatus) -> Event {
+    complaint::ends(path);
+    match status.code().and_then(|code| u32::try_from(code).ok()) {
+        Some(code) => Event::Code(code),
+        None => Event::Broken(Fault::Killed),
+    }
 }
 
 /// Looks whether a BFD session is up.

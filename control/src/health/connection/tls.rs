@@ -1,6 +1,6 @@
 //! TLS towards a checked server, by rustls. keepalived's default is ours: the certificate is not checked unless asked for.
 
-use super::fault;
+use super::{complaint, fault};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -44,11 +44,15 @@ pub(super) async fn handshake(
     protocol: Protocol,
     stream: TcpStream,
 ) -> Result<TlsStream<TcpStream>, Fault> {
+    let file = tls.authorities.as_deref().unwrap_or(Path::new(""));
     let settings = settings(tls.authorities.as_deref(), protocol).map_err(|error| {
-        let file = tls.authorities.as_deref().unwrap_or(Path::new("")).display();
-        tracing::warn!(%file, %error, "no certificates of authorities: checks with this `ca` say nothing");
+        if complaint::begins(file) {
+            let file = file.display();
+            tracing::warn!(%file, %error, "no certificates of authorities: checks with this `ca` say nothing");
+        }
         Fault::Local
     })?;
+    complaint::ends(file);
     let name = match &tls.name {
         Some(name) => ServerName::try_from(name.clone()).map_err(|_| Fault::Local)?,
         None => ServerName::IpAddress(tls.address.into()),
