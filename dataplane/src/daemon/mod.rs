@@ -6,7 +6,7 @@
 
 pub mod agent;
 pub mod claims;
-mod clock;
+pub mod clock;
 pub mod eal;
 pub mod egress;
 pub mod ending;
