@@ -15,7 +15,7 @@ use weir_proto::health::pattern::Pattern;
 use weir_proto::health::preset;
 
 /// More than all bounds of all checks here together, and far less than the servers send.
-const GROWTH_MAX: u64 = 64 << 20;
+const GROWTH_MAX: u64 = 128 << 20;
 const EACH: usize = 10;
 /// Reports to be seen of every check, whatever time they take.
 const RUNS: u64 = 3;
