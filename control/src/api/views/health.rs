@@ -70,7 +70,8 @@ fn row(
 }
 
 fn state(record: &Record) -> &'static str {
-    match (record.suspended, record.last.is_some(), record.health) {
+    let known = record.last.is_some() || record.proved;
+    match (record.suspended, known, record.health) {
         (true, _, _) => "suspended",
         (false, false, _) => "checking",
         (false, true, Health::Up) => "up",

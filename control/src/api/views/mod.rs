@@ -121,7 +121,7 @@ fn counts(view: &View) -> types::BackendCounts {
 
 fn state(backend: &BackendView) -> BackendState {
     let standing = &backend.standing;
-    let unknown = |record: &Record| record.last.is_none();
+    let unknown = |record: &Record| record.last.is_none() && !record.proved;
     let checking = backend.records.iter().flatten().any(unknown);
     match (standing.seat, standing.why_out()) {
         (Seat::Kept(_) | Seat::Held(_), _) => BackendState::Kept,
