@@ -12,6 +12,7 @@ mod idle;
 mod laboratory;
 mod modes;
 mod neighbours;
+mod pool;
 mod schedulers;
 mod servers;
 mod unplugged;
