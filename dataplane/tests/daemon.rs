@@ -305,6 +305,9 @@ fn balance(workers: &str) {
             panic!("no explanation")
         };
         assert_eq!(story.verdict, "tx", "{story:?}");
+        let egress = story.steps.iter().find(|step| step.stage == "egress").unwrap();
+        let names: Vec<&str> = egress.detail.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["source_mac", "port", "worker", "queue"], "{story:?}");
     }
 
     let output = dataplane.stop();
