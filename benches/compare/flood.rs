@@ -216,10 +216,7 @@ fn first_round(bench: &Bench, device: &Device, clients: u32, samples: &mut Sampl
             return Err(Trouble::Wrong(format!("{received} SYNs made {made} flows")));
         }
         let ns = elapsed.as_nanos() as f64 / made as f64;
-        match waited_long(waited, elapsed) {
-            true => samples.push_disturbed(ns),
-            false => samples.push(ns),
-        }
+        samples.push(ns, waited_long(waited, elapsed));
     }
 }
 

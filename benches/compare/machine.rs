@@ -1,6 +1,7 @@
 //! The machine a run is made on: what goes beside the figures, and what others took of it meanwhile.
 
 use std::fs;
+use std::path::Path;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
@@ -75,6 +76,18 @@ pub(crate) fn stay_on(cpu: u16) -> Outcome<()> {
     let mut set = CpuSet::new();
     set.set(usize::from(cpu));
     sched_setaffinity(None, &set).map_err(Trouble::system("pinning to a CPU"))
+}
+
+/// How long a thread was ready to run and did not, in ns: the second number of its `schedstat`. 0 where the kernel does not tell.
+pub(crate) fn waited_ns(schedstat: &Path) -> u64 {
+    let text = fs::read_to_string(schedstat).unwrap_or_default();
+    let waited = text.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+    waited.unwrap_or(0)
+}
+
+/// The same of the calling thread.
+pub(crate) fn own_wait_ns() -> u64 {
+    waited_ns(Path::new("/proc/thread-self/schedstat"))
 }
 
 /// CPU time of all CPUs since boot, in ticks.

@@ -9,8 +9,10 @@ use weir_rings::message::MaglevSize;
 
 use super::bench::Bench;
 use super::goals::g12;
+use super::machine::own_wait_ns;
 use super::report::line;
 use super::results::{Figure, Results};
+use super::slice::waited_long;
 use super::statistics::Samples;
 use super::trouble::Outcome;
 
@@ -26,8 +28,8 @@ pub(crate) fn maglev(bench: &Bench, results: &mut Results) -> Outcome<()> {
             let members = members(size, count);
             let (mut ours, mut papers) = (Samples::default(), Samples::default());
             for _ in 0..rounds {
-                ours.push(milliseconds(|| drop(black_box(build(size, black_box(&members))))));
-                papers.push(milliseconds(|| drop(black_box(paper(size, black_box(&members))))));
+                timed(&mut ours, || drop(black_box(build(size, black_box(&members)))));
+                timed(&mut papers, || drop(black_box(paper(size, black_box(&members)))));
             }
             let figure = Figure {
                 goal: "G12",
@@ -48,8 +50,13 @@ pub(crate) fn maglev(bench: &Bench, results: &mut Results) -> Outcome<()> {
     Ok(())
 }
 
-fn milliseconds(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
+/// One more sample, in milliseconds.
+fn timed(samples: &mut Samples, work: impl FnOnce()) {
+    let (waited, start) = (own_wait_ns(), Instant::now());
     work();
-    start.elapsed().as_secs_f64() * 1e3
+    let elapsed = start.elapsed();
+    samples.push(
+        elapsed.as_secs_f64() * 1e3,
+        waited_long(own_wait_ns() - waited, elapsed),
+    );
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::machine;
 use super::stop::Stop;
 use super::trouble::{Outcome, Trouble};
 
@@ -105,17 +106,25 @@ impl Process {
         }
     }
 
-    /// How long its workers were ready to run and did not, in ns, all together (`/proc/PID/task/TID/schedstat`, second number).
+    /// How long its workers were ready to run and did not, in ns, all together.
     pub(crate) fn waited_ns(&self) -> u64 {
+        self.waited_by(|name| name.contains("worker"))
+    }
+
+    /// The same of all its threads.
+    pub(crate) fn waited_in_all_ns(&self) -> u64 {
+        self.waited_by(|_| true)
+    }
+
+    fn waited_by(&self, wanted: impl Fn(&str) -> bool) -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
         tasks
             .into_iter()
             .flatten()
             .flatten()
             .map(|task| task.path())
-            .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.contains("worker")))
-            .filter_map(|task| fs::read_to_string(task.join("schedstat")).ok())
-            .filter_map(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
+            .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| wanted(&name)))
+            .map(|task| machine::waited_ns(&task.join("schedstat")))
             .sum()
     }
 

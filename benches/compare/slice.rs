@@ -126,10 +126,7 @@ pub(crate) fn take_turns(stop: &Stop, turns: Turns, competitors: &[Competitor<'_
             let last = competitor.read()?;
             competitor.pause()?;
             let ns = nanoseconds_a_packet(first, last)?;
-            match is_disturbed(first, last) {
-                true => samples.push_disturbed(ns),
-                false => samples.push(ns),
-            }
+            samples.push(ns, is_disturbed(first, last));
         }
     }
     Ok(samples)

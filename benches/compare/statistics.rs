@@ -61,14 +61,12 @@ impl Verdict {
 }
 
 impl Samples {
-    /// One more.
-    pub(crate) fn push(&mut self, value: f64) {
-        self.values.push(value);
-    }
-
-    /// One more, of a slice in which a worker waited for its CPU.
-    pub(crate) fn push_disturbed(&mut self, value: f64) {
-        self.disturbed.push(value);
+    /// One more, of a slice that others disturbed or not.
+    pub(crate) fn push(&mut self, value: f64, is_disturbed: bool) {
+        match is_disturbed {
+            false => self.values.push(value),
+            true => self.disturbed.push(value),
+        }
     }
 
     /// The undisturbed ones, or what there is.
@@ -157,11 +155,11 @@ mod tests {
     fn disturbed_slices_are_set_aside_and_many_of_them_spoil_the_figure() {
         let mut samples = Samples::from(vec![10.0; 5]);
         for _ in 0..15 {
-            samples.push_disturbed(5.0);
+            samples.push(5.0, true);
         }
         assert_eq!((samples.min(), samples.len()), (10.0, 20));
         assert_eq!(samples.verdict(), Verdict::Quiet);
-        samples.push_disturbed(5.0);
+        samples.push(5.0, true);
         assert_eq!(samples.verdict(), Verdict::TooNoisy);
     }
 

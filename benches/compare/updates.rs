@@ -64,12 +64,10 @@ pub(crate) fn updates(bench: &Bench, results: &mut Results) -> Outcome<()> {
         bench.stop.check()?;
         let comes = change % 2 == 0;
         let (delay, gap) = one_change(&mut weir, comes)?;
-        seen.delays.push(delay);
-        seen.gaps.push(gap);
-        seen.quiet_gaps.push(quiet_gap(
-            &weir,
-            Duration::from_nanos((delay * 1e3) as u64) + AFTER,
-        ));
+        seen.delays.push(delay, false);
+        seen.gaps.push(gap, false);
+        let as_long = Duration::from_nanos((delay * 1e3) as u64) + AFTER;
+        seen.quiet_gaps.push(quiet_gap(&weir, as_long), false);
     }
     for figure in seen.figures(workers) {
         println!("{}", line(&figure));
