@@ -488,7 +488,9 @@ impl Instance {
         let Some(link) = self.device.as_ref().or(self.link.as_ref()) else {
             return;
         };
-        let Some(announcer) = &around.announcer else { return };
+        let Some(announcer) = &around.announcer else {
+            return;
+        };
         if let Err(error) = announcer.borrow_mut().announce(link.ifindex, link.mac, &due) {
             tracing::warn!(vrrp = self.name(), %error, "addresses not announced");
         }

@@ -1,7 +1,8 @@
 //! What VRRP wants of the kernel: addresses on an interface, news about links, and frames that announce addresses.
 
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
+    AddressFamily, LinkAddr, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto,
+    socket,
 };
 use std::collections::HashMap;
 use std::fs;
@@ -246,8 +247,12 @@ impl Announcer {
 }
 
 fn link_address(ifindex: u32) -> Option<LinkAddr> {
-    let links = nix::ifaddrs::getifaddrs().ok()?.filter_map(|entry| entry.address?.as_link_addr().copied());
-    links.into_iter().find(|link| u32::try_from(link.ifindex()) == Ok(ifindex))
+    let links = nix::ifaddrs::getifaddrs()
+        .ok()?
+        .filter_map(|entry| entry.address?.as_link_addr().copied());
+    links
+        .into_iter()
+        .find(|link| u32::try_from(link.ifindex()) == Ok(ifindex))
 }
 
 #[cfg(test)]

@@ -24,7 +24,10 @@ fn ask(address: IpAddr, limit: Duration) -> io::Result<bool> {
     };
     let mut socket = Socket::new(domain, Type::RAW, Some(protocol))?;
     // Only what this address sends is for us. Without a way to it there is no answer.
-    if socket.connect(&SockAddr::from(SocketAddr::new(address, 0))).is_err() {
+    if socket
+        .connect(&SockAddr::from(SocketAddr::new(address, 0)))
+        .is_err()
+    {
         return Ok(false);
     }
     let id = u16::try_from(std::process::id() & 0xffff).unwrap_or_default();

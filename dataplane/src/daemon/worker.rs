@@ -324,7 +324,13 @@ impl Worker {
                 self.parts.path.counters().row().steered_in().add(1);
                 self.forward(port, packet);
             }
-            ToWorker::Originate(port, packet) => self.originate(port, packet),
+            ToWorker::Originate(port, packet) => {
+                // What the kernel sent before this was made goes first: an advertisement of VRRP before the announcement
+                // of the addresses it takes over (keepalived ff6e13a1).
+                self.process_collected(now);
+                self.poll_taps();
+                self.originate(port, packet);
+            }
             ToWorker::ToHost(port, packet) => self.give_to_tap(port, None, packet),
             ToWorker::Note(note) => self.parts.path.deliver(now, note),
             ToWorker::Explain(riddle) => self.explain(now, riddle),

@@ -1,6 +1,5 @@
 //! How long a client that sends through the shared address waits when the active director is killed, at the shortest
-//! interval. A measurement: `WEIR_KILLS=100` asks for a hundred kills and holds the result against the bound; a test
-//! run kills twice, to see that it can be measured, and holds nothing against anybody.
+//! interval. A measurement that needs a quiet machine: `WEIR_KILLS=100` (`make bench-failover`) asks for a hundred kills.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -14,6 +13,8 @@ use super::pair::PATIENCE;
 /// 99 of 100 kills are to cost less than this: three intervals of 10 ms, the skew of 2 ms, and the rest of the way.
 const P99_MAX: Duration = Duration::from_millis(60);
 const SERVICE: &str = "192.0.2.100:9000";
+/// A state that is older has lasted.
+const SETTLED: Duration = Duration::from_millis(1500);
 /// The client asks this often.
 const ASK_EVERY: Duration = Duration::from_millis(1);
 
@@ -81,8 +82,14 @@ fn outage(socket: &UdpSocket, mut kill: impl FnMut() -> Result<(), LabError>) ->
     Err(LabError::unexpected("nobody took over"))
 }
 
+/// Its state, once that has lasted: for a second after an announcement Linux takes no other one for the same address.
 fn state(director: &Director) -> String {
     let shown = director.ctl_json("vrrp").unwrap_or_default();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let since = shown["vrrp"][0]["since_unix_ms"].as_u64().unwrap_or(u64::MAX);
+    if now.saturating_sub(SETTLED) < Duration::from_millis(since) {
+        return "new".to_owned();
+    }
     shown["vrrp"][0]["state"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -136,10 +143,11 @@ fn measure(lab: &mut Lab, kills: usize) -> Result<Vec<Duration>, LabError> {
 
 #[test]
 fn a_client_waits_for_a_killed_director() {
-    let asked = std::env::var("WEIR_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let kills: usize = asked.unwrap_or(2);
+    let asked = std::env::var("WEIR_KILLS").ok();
+    let Some(kills) = asked.and_then(|text| text.parse::<usize>().ok().filter(|kills| *kills > 0)) else {
+        eprintln!("NOT RUN: a measurement; `make bench-failover` makes it");
+        return;
+    };
     scenario("directors: kills at an interval of 10 ms", |lab| {
         let outages = measure(lab, kills)?;
         let at = |percent: usize| outages[(outages.len() * percent).div_ceil(100).max(1) - 1];
@@ -150,7 +158,7 @@ fn a_client_waits_for_a_killed_director() {
             at(100)
         );
         assert!(
-            asked.is_none() || at(99) <= P99_MAX,
+            at(99) <= P99_MAX,
             "99 of 100 kills were to cost at most {P99_MAX:?}: {outages:?}"
         );
         Ok(())

@@ -35,7 +35,8 @@ fn wait_for(
         match sessions.iter().find(|session| session["name"] == name) {
             // Both ends agree, and on the intervals, too.
             Some(session)
-                if session["state"] == state && (state != "up" || session["detection_time_us"] == DETECTION_US) =>
+                if session["state"] == state
+                    && (state != "up" || session["detection_time_us"] == DETECTION_US) =>
             {
                 Ok(session.clone())
             }

@@ -33,7 +33,7 @@ fn a_hundred_reloads_of_the_active_leave_no_gap() {
         let heard = std::thread::scope(|threads| {
             let listener = threads.spawn(|| {
                 let mut heard = vec![Instant::now()];
-                // The reloads end the listening: five intervals of silence.
+                // The cable ends the listening.
                 while wire
                     .receive(STEADY.down + Duration::from_secs(1), is_advert)
                     .is_some()
