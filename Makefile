@@ -37,7 +37,7 @@ test-net: ## scenarios in network namespaces with real clients and servers (as r
 	$(BUILD)
 	@scripts/run-tests net
 
-test-qemu: ## virtual functions on real SR-IOV in an emulated machine (as root, on Debian); JOBS="settings lifecycle balance nested"
+test-qemu: ## virtual functions on real SR-IOV in an emulated machine (as root, on Debian); JOBS="settings lifecycle balance" and nested, libvirt, units
 	@scripts/install-deps rust build
 	@tests/qemu/run $(JOBS)
 
