@@ -55,7 +55,7 @@ pub(super) fn bound(
     if source.port.is_some() {
         // The last run's connection may linger.
         socket.set_reuse_address(true)?;
-    } else {
+    } else if kind != Type::RAW {
         // The port is chosen when the far end is known, so that thousands of checks share the range of ports.
         setsockopt(&socket, IpBindAddressNoPort, &true)?;
     }
