@@ -188,9 +188,7 @@ fn accounts(stage: &Stage) -> Result<(), LabError> {
         dropped,
         ..
     } = balance.clone();
-    println!(
-        "\n    received {rx} = sent {tx} + to the host {punted} + dropped {dropped}"
-    );
+    println!("\n    received {rx} = sent {tx} + to the host {punted} + dropped {dropped}");
     expect(balance.is_even() && rx > 0, "the sum is exact")
 }
 

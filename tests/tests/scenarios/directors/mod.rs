@@ -102,7 +102,7 @@ fn with_maglev_long_connections_survive_every_move() {
             })?;
             assert_eq!(cost.losses.lost, 0, "a hand-over loses nothing: {cost:?}");
             check("after the hand-over");
-            let cost = pair.moves("hand-over back", 0, |pair| resume(pair))?;
+            let cost = pair.moves("hand-over back", 0, resume)?;
             assert_eq!(cost.losses.lost, 0, "nor does the way back: {cost:?}");
             check("after the way back");
             pair.settle()?;

@@ -121,12 +121,14 @@ fn a_servers_icmp_errors_reach_the_client_through_nat_and_fullnat() {
     with_more("ICMP through NAT", &more, |_, cast| {
         for target in &targets {
             // A kernel limits the errors it sends: one may be missing.
-            wait_until(&format!("a refusal by {target}"), Duration::from_secs(10), || {
-                match datagram(cast.client.node(), target) {
+            wait_until(
+                &format!("a refusal by {target}"),
+                Duration::from_secs(10),
+                || match datagram(cast.client.node(), target) {
                     Ok(Some(ErrorKind::ConnectionRefused)) => Ok(()),
                     seen => Err(format!("{seen:?}")),
-                }
-            })?;
+                },
+            )?;
         }
         Ok(())
     });
