@@ -150,19 +150,15 @@ fn write_frames(path: &Path, frames: impl Iterator<Item = Vec<u8>>) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The first frames of a capture, a thousand at most. One that is still being written may end in half a frame.
-fn read_frames(path: &Path) -> Vec<Vec<u8>> {
-    let bytes = fs::read(path).unwrap();
-    let mut rest = bytes.get(24..).unwrap_or_default();
-    let mut frames = Vec::new();
-    while frames.len() < 1000
-        && let Some(len) = rest.get(8..12)
-        && let Some(frame) = rest.get(16..16 + u32::from_ne_bytes(len.try_into().unwrap()) as usize)
-    {
-        frames.push(frame.to_vec());
-        rest = &rest[16 + frame.len()..];
-    }
-    frames
+/// The frames of a capture. One that is still being written may end in half a frame.
+fn frames_of(capture: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = capture.get(24..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let len = u32::from_ne_bytes(rest.get(8..12)?.try_into().ok()?) as usize;
+        let frame = rest.get(16..16 + len)?;
+        rest = &rest[16 + len..];
+        Some(frame)
+    })
 }
 
 /// A service with two servers whose MACs are known.
