@@ -140,3 +140,28 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
         .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::keys;
+
+    #[test]
+    fn a_file_may_have_several_keys() {
+        let (old, new) = ("ab".repeat(32), "cd".repeat(32));
+        let found = |text: &str| -> Result<Vec<(u8, usize)>, String> {
+            let keys = keys(text, 7)?;
+            Ok(keys.iter().map(|key| (key.id, key.secret.len())).collect())
+        };
+        assert_eq!(found(&old), Ok(vec![(7, 32)]), "alone it is the active one");
+        let both = format!("# changed in May\n1 {old}\n\n 2  {new} \n");
+        assert_eq!(found(&both), Ok(vec![(1, 32), (2, 32)]));
+        for bad in [
+            format!("0 {old}"),
+            format!("300 {old}"),
+            "1 abc".to_owned(),
+            "word".to_owned(),
+        ] {
+            assert!(found(&bad).is_err(), "{bad}");
+        }
+    }
+}
