@@ -186,7 +186,13 @@ fn a_full_table_forwards_by_hash_refuses_what_needs_state_and_says_so() {
         write_syns(&directory.join("in.pcap"), direct.chain(translated));
     });
     let mut end = dataplane.connect();
-    let mut tables = commands();
+    // First the flows that can do without an entry: they fill the table and keep it full.
+    end.commit_and_wait(end.next_generation(), true, commands(), PATIENCE)
+        .unwrap();
+    let counters = end.counters().clone();
+    wait_for("a full table", &counters, || {
+        counters.worker_total().flows_refused > 0
+    });
     let key = ServiceKey {
         protocol: Protocol::Tcp,
         address: ip(VIP),
@@ -196,14 +202,12 @@ fn a_full_table_forwards_by_hash_refuses_what_needs_state_and_says_so() {
         address: ip(SERVERS[0]),
         port: 81,
     };
-    tables.extend([
+    let translated = vec![
         message::Command::UpsertService(Service::new(key, SchedulerKind::Rr, ForwardMode::Nat)),
         message::Command::UpsertBackend(Backend::new(key, server, Forward::Nat)),
-    ]);
-    // All at once: the flows that come first fill the table.
-    end.commit_and_wait(end.next_generation(), true, tables, PATIENCE)
+    ];
+    end.commit_and_wait(end.next_generation(), false, translated, PATIENCE)
         .unwrap();
-    let counters = end.counters().clone();
     let refused = || counters.reason_total(DropReason::FlowTableFull.index());
     wait_for("refused flows", &counters, || refused() > 100);
 
