@@ -306,7 +306,7 @@ impl BackendState {
 /// A check and its last result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Health {
-    /// `tcp` or `http`.
+    /// The kind, as the configuration names it: `tcp`, `http`, `dns`, …
     pub kind: String,
     /// Whether the check holds the backend for healthy.
     pub healthy: bool,
@@ -399,6 +399,12 @@ pub struct Port {
     pub rx_no_buffer: u64,
     /// Packets the NIC could not send.
     pub tx_errors: u64,
+    /// The receive function its driver chose; empty: the port is without a device.
+    #[serde(default)]
+    pub rx_function: String,
+    /// The transmit function its driver chose; empty: the port is without a device.
+    #[serde(default)]
+    pub tx_function: String,
 }
 
 /// Answer of `GET /v1/workers`.

@@ -79,6 +79,8 @@ fn port(session: &Session, row: &PortRow) -> types::Port {
         rx_errors: device("rx_errors"),
         rx_no_buffer: device("rx_mbuf_allocation_errors"),
         tx_errors: device("tx_errors"),
+        rx_function: row.burst_modes.0.clone(),
+        tx_function: row.burst_modes.1.clone(),
     }
 }
 

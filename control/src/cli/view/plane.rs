@@ -66,8 +66,17 @@ fn details(port: &Port) -> String {
         .host_interface
         .as_ref()
         .map_or_else(String::new, |interface| format!(", host interface {interface}"));
+    // A driver that fell back to a scalar function loses more than any work of ours costs.
+    let functions = if port.rx_function.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "{}: receives by {}, sends by {}\n",
+            port.name, port.rx_function, port.tx_function
+        )
+    };
     format!(
-        "{}: {} ({}), {addresses}{host}\n",
+        "{}: {} ({}), {addresses}{host}\n{functions}",
         port.name, port.device, port.driver
     )
 }
