@@ -51,9 +51,10 @@ fn a_hundred_reloads_of_the_active_leave_no_gap() {
                 let text = directors.text(150, &STEADY, "high")
                     + &format!("announce_delay_ms = {}\n", 6000 + number);
                 write(&file, &text, 0o600)?;
-                directors
-                    .ctl("high", &format!("config apply {}", file.display()))
-                    .map(drop)
+                directors.ctl("high", &format!("config apply {}", file.display()))?;
+                // Over several advertisements, however fast the machine is.
+                std::thread::sleep(STEADY.down / RELOADS);
+                Ok::<_, LabError>(())
             });
             let after = reloaded.and_then(|()| changes(&directors));
             // The cable ends the listening.
