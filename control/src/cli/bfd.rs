@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use clap::Args;
 
+use super::answer::{repeat, typed};
 use super::args::Watch;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::Style;
-use super::run::{repeat, typed};
 use super::table::{Cell, Table, Tone};
 use crate::api_types::{ApiError, schema};
 use crate::bfd::status::{Sessions, Status};

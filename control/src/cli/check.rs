@@ -4,11 +4,11 @@ use std::fmt::Write;
 
 use clap::Args;
 
+use super::answer::{keep, repeat, typed};
 use super::args::Watch;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::Style;
-use super::run::{keep, repeat, typed};
 use super::table::{Cell, Table, Tone};
 use crate::api_types::{Check, Checks, Run};
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use hyper::Method;
 use weir_configs::{Change, Config, Report};
 
+use super::answer::typed;
 use super::args::ConfigCommand;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{print, print_json};
-use super::run::typed;
 use crate::api_types::{ConfigRequest, ConfigResult, RunningConfig, schema};
 
 pub(super) fn run(

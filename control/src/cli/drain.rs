@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::answer::typed;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{print, print_json};
-use super::run::typed;
 use crate::api_types::{ApiError, Backends, schema};
 
 /// Between two looks.

@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand};
 use hyper::Method;
 
+use super::answer::{repeat, typed};
 use super::args::Watch;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{Style, print, print_json};
-use super::run::{repeat, typed};
 use super::table::Table;
 use crate::api_types::{Maintenance, MaintenanceChange};
 

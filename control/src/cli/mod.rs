@@ -3,6 +3,7 @@
 //! Data goes to standard output, messages to standard error. Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the daemon cannot
 //! be reached, 4 the configuration is invalid.
 
+mod answer;
 pub mod args;
 mod bfd;
 pub mod check;

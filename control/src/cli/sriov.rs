@@ -8,11 +8,11 @@ use clap::{Subcommand, ValueHint};
 use hyper::Method;
 use serde::Serialize;
 
+use super::answer::typed;
 use super::args::Arguments;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{Style, print, print_json};
-use super::run::typed;
 use super::table::{Cell, Table, Tone};
 use crate::api_types::{ApiError, schema};
 use crate::sriov::api::{

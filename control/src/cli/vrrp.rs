@@ -8,11 +8,11 @@ use clap::Args;
 use hyper::Method;
 use serde_json::Value;
 
+use super::answer::{repeat, typed};
 use super::args::Watch;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::{Style, print, print_json};
-use super::run::{repeat, typed};
 use super::table::{Cell, Table, Tone, paint};
 use crate::api_types::{ApiError, schema};
 use crate::vrrp::status::{Event, Events, HandOver, Status, Vrrps};
