@@ -85,7 +85,9 @@ fn killing_control_during_a_stream_fails_no_request() {
         stage.wait_in_service(3)?;
         let replies = stage.client.get_many(URL, 30)?;
         assert_all_good(&replies);
-        assert_eq!(stage.shares(&replies), [10, 10, 10]);
+        // A table that control publishes meanwhile, with what its checks found, may repeat a turn.
+        let shares = stage.shares(&replies);
+        assert!(shares.iter().all(|share| (9..=11).contains(share)), "{shares:?}");
         Ok(())
     });
 }
