@@ -136,6 +136,15 @@ impl Director {
         self.dataplane.take().map_or(Ok(()), Process::kill)
     }
 
+    /// Ends both at the same moment, without a chance to clean up.
+    pub fn kill(&mut self) -> Result<(), LabError> {
+        for process in [&self.control, &self.dataplane].into_iter().flatten() {
+            process.signal(Signal::KILL)?;
+        }
+        self.kill_control()?;
+        self.kill_dataplane()
+    }
+
     /// Writes another configuration and has control apply it; returns what `weirctl` printed.
     pub fn apply(&mut self, config: Config) -> Result<String, LabError> {
         self.write_config(&config)?;

@@ -53,7 +53,24 @@ fn io(what: &str, source: std::io::Error) -> LabError {
 }
 
 /// Asks until it is answered again after `since`, and for a while longer; the longest time without an answer.
-fn outage(socket: &UdpSocket, mut kill: impl FnMut() -> Result<(), LabError>) -> Result<Duration, LabError> {
+///
+/// Who kills also waits for the processes' end: in a thread of its own, or the client would wait for that too.
+fn outage(
+    socket: &UdpSocket,
+    kill: impl FnOnce() -> Result<(), LabError> + Send,
+) -> Result<Duration, LabError> {
+    std::thread::scope(|threads| {
+        let mut kill = Some(kill);
+        let mut killer = None;
+        let outage = ask(socket, || killer = kill.take().map(|kill| threads.spawn(kill)));
+        if let Some(Ok(killed)) = killer.map(std::thread::ScopedJoinHandle::join) {
+            killed?;
+        }
+        outage
+    })
+}
+
+fn ask(socket: &UdpSocket, mut kill: impl FnMut()) -> Result<Duration, LabError> {
     let (mut buffer, mut last, mut longest) = ([0; 64], Instant::now(), Duration::ZERO);
     let start = Instant::now();
     let mut killed = None;
@@ -66,7 +83,7 @@ fn outage(socket: &UdpSocket, mut kill: impl FnMut() -> Result<(), LabError>) ->
         match killed {
             None if start.elapsed() > Duration::from_millis(200) => {
                 longest = Duration::ZERO;
-                kill()?;
+                kill();
                 killed = Some(Instant::now());
             }
             // Long after the take-over, and served.
@@ -130,10 +147,7 @@ fn measure(lab: &mut Lab, kills: usize) -> Result<Vec<Duration>, LabError> {
             }
         })?;
         let victim = &mut directors[active];
-        outages.push(outage(&socket, || {
-            victim.kill_control()?;
-            victim.kill_dataplane()
-        })?);
+        outages.push(outage(&socket, || victim.kill())?);
         directors[active].start_dataplane()?;
         directors[active].start_control()?;
     }
