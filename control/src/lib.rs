@@ -19,3 +19,4 @@ pub mod publish;
 pub mod sriov;
 pub mod systemd;
 pub mod vrrp;
+mod wait;

@@ -8,7 +8,6 @@ use super::{Up, locked};
 use crate::clock::Clock;
 use crate::vrrp::Tracker;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use rustix::event::{PollFd, PollFlags, Timespec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::TryRecvError;
@@ -102,23 +101,7 @@ impl Runtime {
             .min()
             .map_or(self.show_at, |deadline| deadline.min(self.show_at));
         let left = next - now;
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        let sockets = self.receivers.iter().map(AsFd::as_fd);
-        let mut fds: Vec<PollFd<'_>> = std::iter::once(self.wake.as_fd())
-            .chain(sockets)
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
-        if let Err(error) = rustix::event::poll(&mut fds, Some(&timeout))
-            && error != rustix::io::Errno::INTR
-        {
-            tracing::error!(%error, "poll");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        // Nothing there: nobody woke us by it.
-        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+        crate::wait::wait(&self.wake, self.receivers.iter().map(AsFd::as_fd), left);
     }
 
     fn receive(&mut self, buffer: &mut [u8]) {

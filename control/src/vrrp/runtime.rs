@@ -7,7 +7,6 @@ use super::notify::Job;
 use super::status::{Event, Status};
 use super::{ANNOUNCEMENTS_MAX, Holdings, Shared, Wanted, locked};
 use crate::clock::Clock;
-use rustix::event::{PollFd, PollFlags, Timespec};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -179,28 +178,13 @@ impl Runtime {
             .min()
             .map_or(self.look_at, |deadline| deadline.min(self.look_at));
         let left = next - now;
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
         let sockets = self
             .instances
             .iter()
             .filter_map(|instance| instance.endpoint())
             .map(AsFd::as_fd);
         let news = self.news.iter().map(AsFd::as_fd);
-        let fds = std::iter::once(self.wake.as_fd()).chain(news).chain(sockets);
-        let mut fds: Vec<PollFd<'_>> = fds
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
-        if let Err(error) = rustix::event::poll(&mut fds, Some(&timeout))
-            && error != rustix::io::Errno::INTR
-        {
-            tracing::error!(%error, "poll");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        // Nothing there: nobody woke us by it.
-        let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+        crate::wait::wait(&self.wake, news.chain(sockets), left);
     }
 
     /// Reads everything there is, before any timer fires.
