@@ -67,6 +67,18 @@ impl Process {
             .map_err(Trouble::system(format!("signalling {}", self.name)))
     }
 
+    /// Gives its main thread the real-time class: where it shares a CPU with this tool, it does not wait for it.
+    pub(crate) fn prefer_main_thread(&self) -> Outcome<()> {
+        let output = Command::new("chrt")
+            .args(["--rr", "--pid", "1", &self.id().to_string()])
+            .output()
+            .map_err(Trouble::system("starting chrt (util-linux)"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(self.trouble(String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
     /// Trouble with it, with the end of its log.
     pub(crate) fn trouble(&self, what: impl std::fmt::Display) -> Trouble {
         let log = self.log_text();

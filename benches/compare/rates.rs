@@ -8,9 +8,12 @@ use super::goals::{G5, G6};
 use super::results::{Figure, Rate, Results, Side};
 use super::service::{Mode, commands};
 use super::slice::{Competitor, take_turns};
-use super::statistics::Verdict;
+use super::statistics::{Samples, Verdict};
 use super::testpmd::{self, Testpmd};
 use super::trouble::Outcome;
+
+/// Processes whose two workers are compared.
+const STARTS: u32 = 3;
 
 /// Measures every mode with so many flows and workers.
 pub(crate) fn rates(
@@ -107,6 +110,9 @@ pub(crate) fn growth(results: &mut Results) {
 
 /// G6: one process with two workers against two processes with one worker each, on the same two CPUs; the latter share
 /// nothing but the machine, so that what the machine does to two busy CPUs cancels out.
+///
+/// Where a process's pages come to lie makes a few percent, as much as is looked for. All are started anew several times,
+/// and each is judged by its best start.
 pub(crate) fn scaling(bench: &Bench, results: &mut Results, flows: u32) -> Outcome<()> {
     println!(
         "\ntwo workers against two processes, DR, {} flows",
@@ -114,31 +120,25 @@ pub(crate) fn scaling(bench: &Bench, results: &mut Results, flows: u32) -> Outco
     );
     let both = bench.device_of_hits(flows, 2)?;
     let one = bench.device_of_hits(flows / 2, 1)?;
-    let cpus = bench.cpus(2);
-    let apart: Vec<Device> = cpus.iter().map(|cpu| one.on(vec![*cpu])).collect();
+    let apart: Vec<Device> = bench.cpus(2).iter().map(|cpu| one.on(vec![*cpu])).collect();
     bench.provide(&[&both, &apart[0], &apart[1]], 2 * tables_mb(flows))?;
-    let start = |device: &Device, flows| -> Outcome<Dataplane> {
-        let dataplane = Dataplane::with_flows(bench, device, flows, commands(Mode::Dr))?;
-        dataplane.process().pause()?;
-        Ok(dataplane)
-    };
-    let pair = start(&both, flows)?;
-    let first = start(&apart[0], flows / 2)?;
-    let second = start(&apart[1], flows / 2)?;
-    let competitors = [
-        Competitor::Weir(vec![&pair]),
-        Competitor::Weir(vec![&first, &second]),
-        Competitor::Weir(vec![&second]),
-    ];
-    let samples = take_turns(&bench.stop, bench.turns, &competitors)?;
-    let [pair_ns, apart_ns, one_ns] = [0, 1, 2].map(|at| samples[at].min());
+    let mut best = vec![Samples::default(); 3];
+    for _ in 0..if bench.quick { 1 } else { STARTS } {
+        let samples = together_and_apart(bench, flows, &both, &apart)?;
+        for (best, samples) in best.iter_mut().zip(samples) {
+            if samples.min() < best.min() {
+                *best = samples;
+            }
+        }
+    }
+    let [pair_ns, apart_ns, one_ns] = [0, 1, 2].map(|at| best[at].min());
     let figure = Figure {
         goal: "G6",
         what: format!("DR, {} flows: two workers ÷ one", in_words(flows)),
         value: 2.0 * apart_ns / pair_ns,
         unit: "",
         bound: Some(G6),
-        verdict: samples[0].verdict().max(samples[1].verdict()),
+        verdict: best[0].verdict().max(best[1].verdict()),
         note: format!(
             "twice the rate of one process with two workers ÷ that of two processes with one; against one worker alone {:.2}",
             one_ns / pair_ns
@@ -154,6 +154,24 @@ pub(crate) fn scaling(bench: &Bench, results: &mut Results, flows: u32) -> Outco
     remove(&both);
     remove(&one);
     Ok(())
+}
+
+/// One start: a process with two workers, two processes with one, and one of these alone.
+fn together_and_apart(bench: &Bench, flows: u32, both: &Device, apart: &[Device]) -> Outcome<Vec<Samples>> {
+    let start = |device: &Device, flows| -> Outcome<Dataplane> {
+        let dataplane = Dataplane::with_flows(bench, device, flows, commands(Mode::Dr))?;
+        dataplane.process().pause()?;
+        Ok(dataplane)
+    };
+    let pair = start(both, flows)?;
+    let first = start(&apart[0], flows / 2)?;
+    let second = start(&apart[1], flows / 2)?;
+    let competitors = [
+        Competitor::Weir(vec![&pair]),
+        Competitor::Weir(vec![&first, &second]),
+        Competitor::Weir(vec![&second]),
+    ];
+    take_turns(&bench.stop, bench.turns, &competitors)
 }
 
 #[cfg(test)]

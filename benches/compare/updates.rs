@@ -3,7 +3,9 @@
 //! A service comes and goes while packets for it keep arriving: without it they are counted as `no_service`, with it as
 //! `no_flow`. The tool watches the shared counters without pause, so that it sees the first packet of the new order, and the
 //! clock each worker writes down with every burst, whose longest step is the longest gap. The same is watched for as long
-//! without a change: what the machine does by itself is subtracted.
+//! without a change: what the machine does by itself is subtracted. A time in which a worker had to wait for its CPU is set
+//! aside, as everywhere. The dataplane's main thread gets the real-time class meanwhile, since with two CPUs it shares its own
+//! with this tool, which does not rest.
 
 use std::time::{Duration, Instant};
 
@@ -58,16 +60,20 @@ pub(crate) fn updates(bench: &Bench, results: &mut Results) -> Outcome<()> {
         Box::new(flows.map(|flow| frame(1, client(flow), (VIP, SERVICE_PORT), Flags::SYN)))
     });
     weir.feed(bench, syns.collect())?;
+    weir.process().prefer_main_thread()?;
 
     let mut seen = Seen::default();
     for change in 0..changes {
         bench.stop.check()?;
         let comes = change % 2 == 0;
+        let mut waited = Waited::now(&weir);
         let (delay, gap) = one_change(&mut weir, comes)?;
-        seen.delays.push(delay, false);
-        seen.gaps.push(gap, false);
+        let is_disturbed = waited.again(&weir);
+        seen.delays.push(delay, is_disturbed);
+        seen.gaps.push(gap, is_disturbed);
         let as_long = Duration::from_nanos((delay * 1e3) as u64) + AFTER;
-        seen.quiet_gaps.push(quiet_gap(&weir, as_long), false);
+        let gap = quiet_gap(&weir, as_long);
+        seen.quiet_gaps.push(gap, waited.again(&weir));
     }
     for figure in seen.figures(workers) {
         println!("{}", line(&figure));
@@ -75,6 +81,21 @@ pub(crate) fn updates(bench: &Bench, results: &mut Results) -> Outcome<()> {
     }
     remove(&device);
     Ok(())
+}
+
+/// How long the workers have waited for their CPUs so far, in ns.
+struct Waited(u64);
+
+impl Waited {
+    fn now(weir: &Dataplane) -> Self {
+        Self(weir.process().waited_ns())
+    }
+
+    /// Whether they waited since.
+    fn again(&mut self, weir: &Dataplane) -> bool {
+        let before = std::mem::replace(self, Self::now(weir));
+        self.0 != before.0
+    }
 }
 
 /// All in µs.
