@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::check::{self, Check};
 use crate::forward::{self, Forward, Tunnel};
-use crate::reader::{At, Fields, Key, Section};
-use crate::tempo;
+use crate::reader::{At, Fields};
+use crate::section::{Key, Section};
 use crate::text::{self, HostPort};
 
 /// One server of a service.
@@ -156,7 +156,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
     let own_check = fields
         .table("check", &check::SECTION)
         .and_then(|own| check::read(&own));
-    let own_checks = tempo::read_checks(fields);
+    let own_checks = check::read_all(fields);
     let upper_threshold = fields
         .integer("upper_threshold", 0..=u64::from(u32::MAX))
         .unwrap_or(0);

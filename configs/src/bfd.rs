@@ -4,9 +4,12 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::reader::{At, Fields, Key, Section};
+use crate::backend::Backend;
+use crate::check::CheckKind;
+use crate::reader::{At, Fields, Read};
+use crate::section::{Key, Section};
+use crate::service::Service;
 use crate::text;
-use crate::topology::Read;
 use crate::vrrp::{Tracked, Vrrp};
 
 /// A session.
@@ -203,6 +206,36 @@ pub(crate) fn check_all(sessions: &[Read<'_, '_, Bfd>], vrrps: &[Read<'_, '_, Vr
                     "name one of the sessions of this file",
                 );
             }
+        }
+    }
+}
+
+/// Checks of servers by a session need that session.
+pub(crate) fn check_checks(services: &[Read<'_, '_, Service>], sessions: &[Read<'_, '_, Bfd>]) {
+    let known = |name: &str| {
+        sessions
+            .iter()
+            .any(|read| read.value.as_ref().is_some_and(|bfd| bfd.name == name))
+    };
+    for read in services {
+        let Some(service) = &read.value else { continue };
+        let named = service
+            .backends
+            .iter()
+            .flat_map(Backend::all_checks)
+            .find_map(|check| match &check.kind {
+                CheckKind::Bfd(bfd) if !known(&bfd.session) => Some(&bfd.session),
+                _ => None,
+            });
+        if let Some(name) = named {
+            read.fields.context.error(
+                read.fields.span_of("check"),
+                format!(
+                    "there is no [[bfd]] \"{name}\" for a check of service \"{}\"",
+                    service.name
+                ),
+                format!("add a section [[bfd]] with name = \"{name}\", or name one that is there"),
+            );
         }
     }
 }

@@ -11,14 +11,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::backend::Backend;
-use crate::bfd::Bfd;
 use crate::forward::Forward;
-use crate::reader::{Fields, Key, Section};
-use crate::service::Service;
+use crate::reader::Fields;
+use crate::section::{Key, Section};
 use crate::tempo::{self, Flap};
 use crate::text;
-use crate::topology::Read;
 
 pub use datagram::{DnsCheck, DnsType, GrpcCheck, SipCheck, SipTransport, UdpCheck};
 pub use http::{HttpCheck, HttpVersion, StatusRange, Url};
@@ -566,6 +563,15 @@ fn read_kind(fields: &Fields<'_, '_>) -> Option<CheckKind> {
     }
 }
 
+/// The key `checks`: a list of checks.
+pub(crate) fn read_all(fields: &Fields<'_, '_>) -> Vec<Check> {
+    if fields.items("checks").is_none() {
+        return Vec::new();
+    }
+    let tables = fields.tables("checks", &SECTION);
+    tables.iter().filter_map(read).collect()
+}
+
 /// Keys that would say nothing beside this kind are refused, so that nobody relies on them.
 fn refuse_unused(fields: &Fields<'_, '_>, kind: &CheckKind) {
     let refuse = |keys: &[&str], why: &str| {
@@ -595,35 +601,5 @@ fn refuse_unused(fields: &Fields<'_, '_>, kind: &CheckKind) {
     }
     if !kind.takes_tls() {
         refuse(&["tls"], "it does not go over TLS");
-    }
-}
-
-/// Checks of sessions need sessions.
-pub(crate) fn check_sessions(services: &[Read<'_, '_, Service>], sessions: &[Read<'_, '_, Bfd>]) {
-    let known = |name: &str| {
-        sessions
-            .iter()
-            .any(|read| read.value.as_ref().is_some_and(|bfd| bfd.name == name))
-    };
-    for read in services {
-        let Some(service) = &read.value else { continue };
-        let named = service
-            .backends
-            .iter()
-            .flat_map(Backend::all_checks)
-            .find_map(|check| match &check.kind {
-                CheckKind::Bfd(bfd) if !known(&bfd.session) => Some(&bfd.session),
-                _ => None,
-            });
-        if let Some(name) = named {
-            read.fields.context.error(
-                read.fields.span_of("check"),
-                format!(
-                    "there is no [[bfd]] \"{name}\" for a check of service \"{}\"",
-                    service.name
-                ),
-                format!("add a section [[bfd]] with name = \"{name}\", or name one that is there"),
-            );
-        }
     }
 }

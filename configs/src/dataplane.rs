@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::reader::{Fields, Key, Section};
+use crate::reader::Fields;
+use crate::section::{Key, Section};
 use crate::text;
 
 /// The settings of `weir-dataplane` as a process.

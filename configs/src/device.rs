@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::reader::Problem;
 use crate::sriov::PfName;
 use crate::suggest;
-use crate::text::interface_name;
+use crate::text::{interface_name, pci_address};
 
 /// What a port sits on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -264,25 +264,6 @@ fn pci(rest: &str) -> Result<Device, Problem> {
         address: full.to_ascii_lowercase(),
         arguments: arguments.to_owned(),
     })
-}
-
-/// `dddd:bb:dd.f`, all hex, device below 0x20, function below 8.
-pub(crate) fn pci_address(text: &str) -> bool {
-    let parts: Vec<&str> = text.split([':', '.']).collect();
-    let [domain, bus, device, function] = parts[..] else {
-        return false;
-    };
-    let shape = text.matches(':').count() == 2
-        && [domain.len(), bus.len(), device.len(), function.len()] == [4, 2, 2, 1];
-    let number = |part: &str| {
-        if part.bytes().all(|b| b.is_ascii_hexdigit()) {
-            u32::from_str_radix(part, 16).ok()
-        } else {
-            None
-        }
-    };
-    let inside = number(domain).is_some() && number(bus).is_some();
-    shape && inside && number(device).is_some_and(|n| n < 0x20) && number(function).is_some_and(|n| n < 8)
 }
 
 fn pcap(rest: &str) -> Result<Device, Problem> {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::reader::{Fields, Key, Section};
+use crate::reader::Fields;
+use crate::section::{Key, Section};
 use crate::text::{self, MacAddress};
 
 /// What is done to a packet on its way to a backend.

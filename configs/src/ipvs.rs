@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::reader::{Fields, Key, Section};
+use crate::reader::Fields;
+use crate::section::{Key, Section};
 
 /// Switches with the meaning they have in IPVS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]

@@ -25,6 +25,8 @@ mod reference;
 mod report;
 mod route;
 mod scheduler;
+mod section;
+mod sections;
 mod service;
 mod sriov;
 mod suggest;

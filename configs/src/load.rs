@@ -6,18 +6,19 @@ use serde::Serialize;
 use toml::de::DeTable;
 
 use crate::bfd::{self, Bfd};
-use crate::check;
 use crate::control::{self, Control};
 use crate::dataplane::{self, Dataplane};
 use crate::ipvs::{self, Ipvs};
 use crate::port::{self, Port};
-use crate::reader::{Context, Fields, Key, Section};
+use crate::reader::{Context, Fields, Read};
 use crate::report::Report;
 use crate::route::{self, Neighbor, Route};
+use crate::section::Section;
+use crate::sections::{ROOT, SECTIONS};
 use crate::service::{self, Service};
 use crate::sriov::{self, Sriov};
 use crate::timeouts::{self, Timeouts};
-use crate::topology::{self, Read};
+use crate::topology;
 use crate::vrrp::{self, Vrrp};
 
 /// A checked configuration: defaults filled in, inheritance resolved, references known to hold.
@@ -78,79 +79,6 @@ impl Config {
     }
 }
 
-pub(crate) static ROOT: Section = Section {
-    header: "the file",
-    meaning: "Sections of the file, all optional.",
-    keys: &[
-        Key {
-            name: "dataplane",
-            kind: "a table",
-            default: None,
-            meaning: "the packet process",
-        },
-        Key {
-            name: "control",
-            kind: "a table",
-            default: None,
-            meaning: "the control process",
-        },
-        Key {
-            name: "timeouts",
-            kind: "a table",
-            default: None,
-            meaning: "how long idle flows are remembered",
-        },
-        Key {
-            name: "ipvs",
-            kind: "a table",
-            default: None,
-            meaning: "switches under IPVS's names",
-        },
-        Key {
-            name: "port",
-            kind: "an array of tables",
-            default: None,
-            meaning: "devices",
-        },
-        Key {
-            name: "route",
-            kind: "an array of tables",
-            default: None,
-            meaning: "where packets for other subnets go",
-        },
-        Key {
-            name: "neighbor",
-            kind: "an array of tables",
-            default: None,
-            meaning: "MAC addresses that are not asked for",
-        },
-        Key {
-            name: "sriov",
-            kind: "an array of tables",
-            default: None,
-            meaning: "virtual functions of NICs",
-        },
-        Key {
-            name: "vrrp",
-            kind: "an array of tables",
-            default: None,
-            meaning: "addresses shared with other directors",
-        },
-        Key {
-            name: "bfd",
-            kind: "an array of tables",
-            default: None,
-            meaning: "sessions that watch neighbours",
-        },
-        Key {
-            name: "service",
-            kind: "an array of tables",
-            default: None,
-            meaning: "what is balanced",
-        },
-    ],
-};
-
 /// Larger files are refused unread: no configuration is, and a mistaken path may be.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -208,7 +136,7 @@ pub fn load(path: impl AsRef<Path>) -> Result<Config, Report> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(text: &str, file: &str) -> Result<Config, Report> {
-    let context = Context::new(file, text);
+    let context = Context::new(file, text, &SECTIONS);
     let (document, faults) = DeTable::parse_recoverable(text);
     report_syntax(&context, &faults);
     // What could be recovered of a file with syntax errors would give errors that are none.
@@ -279,7 +207,7 @@ fn read<'s>(context: &Context<'s>, document: &DeTable<'s>) -> Config {
     let routes = topology::resolve_routes(&ports, &routes);
     let neighbors = topology::resolve_neighbors(&ports, &neighbors);
     topology::check_services(&ports, &routes, &services, &dataplane);
-    check::check_sessions(&services, &bfds);
+    bfd::check_checks(&services, &bfds);
     let (ports, services) = (values(ports), values(services));
     let names: Vec<String> = services
         .iter()

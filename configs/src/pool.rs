@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 use toml::de::DeValue;
 
 use crate::backend::{self, Backend, Inherited};
-use crate::reader::{Fields, Key, Problem, Section};
+use crate::reader::{Fields, Problem};
+use crate::section::{Key, Section};
 use crate::text;
 
 /// What a service makes of its backends' health.

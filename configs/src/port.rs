@@ -4,7 +4,8 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::device::{self, Device};
-use crate::reader::{At, Fields, Key, Section};
+use crate::reader::{At, Fields};
+use crate::section::{Key, Section};
 use crate::sriov;
 use crate::text;
 

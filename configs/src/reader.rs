@@ -10,25 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::report::{Diagnostic, diagnose};
+use crate::section::{Key, Section};
 use crate::suggest;
-
-/// One key of a section, as the reference page shows it.
-pub(crate) struct Key {
-    pub(crate) name: &'static str,
-    /// Type, unit and range, for a person.
-    pub(crate) kind: &'static str,
-    /// The default as it would be written in the file; `None` for a required key or one whose default is in `meaning`.
-    pub(crate) default: Option<&'static str>,
-    pub(crate) meaning: &'static str,
-}
-
-/// One table of the file.
-pub(crate) struct Section {
-    /// As written in the file: `[[port]]`.
-    pub(crate) header: &'static str,
-    pub(crate) meaning: &'static str,
-    pub(crate) keys: &'static [Key],
-}
 
 /// A value and where it stands in the file.
 #[derive(Debug, Clone)]
@@ -56,6 +39,8 @@ impl Problem {
 pub(crate) struct Context<'s> {
     file: &'s str,
     source: &'s str,
+    /// Every section there is, for help about a key that stands in the wrong one.
+    sections: &'static [&'static Section],
     faults: RefCell<Vec<(usize, Diagnostic)>>,
 }
 
@@ -63,10 +48,11 @@ pub(crate) struct Context<'s> {
 const FAULTS_MAX: usize = 100;
 
 impl<'s> Context<'s> {
-    pub(crate) fn new(file: &'s str, source: &'s str) -> Self {
+    pub(crate) fn new(file: &'s str, source: &'s str, sections: &'static [&'static Section]) -> Self {
         Self {
             file,
             source,
+            sections,
             faults: RefCell::new(Vec::new()),
         }
     }
@@ -121,6 +107,12 @@ pub(crate) struct Fields<'a, 's> {
     pub(crate) span: Range<usize>,
 }
 
+/// One entry of an array of tables: its place, and its value unless something in it was wrong.
+pub(crate) struct Read<'a, 's, T> {
+    pub(crate) fields: Fields<'a, 's>,
+    pub(crate) value: Option<T>,
+}
+
 impl<'a, 's> Fields<'a, 's> {
     /// Starts on a table; unknown keys are reported at once.
     pub(crate) fn new(
@@ -133,7 +125,7 @@ impl<'a, 's> Fields<'a, 's> {
             let name: &str = key.get_ref();
             if !section.keys.iter().any(|known| known.name == name) {
                 let message = format!("unknown key `{name}` in {}", section.header);
-                context.error(key.span(), message, suggest::key(name, section));
+                context.error(key.span(), message, suggest::key(name, section, context.sections));
             }
         }
         Self {

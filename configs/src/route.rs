@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::reader::{At, Fields, Key, Section};
+use crate::reader::{At, Fields};
+use crate::section::{Key, Section};
 use crate::text;
 use crate::text::MacAddress;
 

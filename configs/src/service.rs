@@ -10,9 +10,9 @@ use crate::check::{self, Check};
 use crate::forward::{self, Forward, Tunnel};
 use crate::ipvs::{self, Ipvs};
 use crate::pool::{self, Pool};
-use crate::reader::{At, Fields, Key, Section};
+use crate::reader::{At, Fields};
 use crate::scheduler::{Scheduler, SchedulerFlag};
-use crate::tempo;
+use crate::section::{Key, Section};
 use crate::text;
 use crate::timeouts::{self, Timeouts};
 
@@ -285,7 +285,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>, base_ipvs: Ipvs, base_timeouts: Time
     let check = fields
         .table("check", &check::SECTION)
         .and_then(|table| check::read(&table));
-    let checks = tempo::read_checks(fields);
+    let checks = check::read_all(fields);
     let inherited = Inherited {
         addresses: &addresses,
         forward,

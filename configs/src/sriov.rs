@@ -10,8 +10,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::device::pci_address;
-use crate::reader::{Fields, Key, Problem, Section};
+use crate::reader::{Fields, Problem};
+use crate::section::{Key, Section};
 use crate::text::{self, MacAddress};
 
 /// Which PF.
@@ -442,7 +442,7 @@ pub(crate) fn pf_name(text: &str) -> Result<PfName, Problem> {
     } else {
         text.to_owned()
     };
-    if pci_address(&full) {
+    if text::pci_address(&full) {
         return Ok(PfName::Pci(full.to_ascii_lowercase()));
     }
     text::interface_name(text).map(PfName::Interface).map_err(|_| {

@@ -1,6 +1,6 @@
 //! "Did you mean": the nearest known word, and the words that people bring along from keepalived and ipvsadm.
 
-use crate::reader::Section;
+use crate::section::Section;
 
 /// Words of keepalived.conf and ipvsadm, and what they are called here.
 const ALIASES: &[(&str, &str)] = &[
@@ -30,8 +30,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("virtualhost", "host"),
 ];
 
-/// Help for an unknown key of `section`.
-pub(crate) fn key(name: &str, section: &Section) -> String {
+/// Help for an unknown key of `section`, which is one of `sections`.
+pub(crate) fn key(name: &str, section: &Section, sections: &[&Section]) -> String {
     let known = || section.keys.iter().map(|key| key.name);
     let alias = ALIASES
         .iter()
@@ -42,14 +42,33 @@ pub(crate) fn key(name: &str, section: &Section) -> String {
     if let Some(near) = nearest(name, known()) {
         return format!("did you mean `{near}`?");
     }
-    if let Some(header) = crate::reference::section_with(name) {
+    if let Some(header) = section_with(name, sections) {
         return format!("`{name}` belongs in {header}");
     }
-    if let Some((near, header)) = crate::reference::section_with_nearly(name) {
+    if let Some((near, header)) = section_with_nearly(name, sections) {
         return format!("did you mean `{near}`, which belongs in {header}?");
     }
     let names: Vec<_> = known().collect();
     format!("the keys of {} are {}", section.header, names.join(", "))
+}
+
+/// The header of the first section that has a key of that name; the root's keys are no help.
+fn section_with(name: &str, sections: &[&Section]) -> Option<&'static str> {
+    let found = sections
+        .iter()
+        .skip(1)
+        .find(|section| section.keys.iter().any(|key| key.name == name));
+    found.map(|section| section.header)
+}
+
+/// The key of any section that `name` is most likely meant to be, and that section's header.
+fn section_with_nearly(name: &str, sections: &[&Section]) -> Option<(&'static str, &'static str)> {
+    let keys = sections
+        .iter()
+        .skip(1)
+        .flat_map(|section| section.keys.iter().map(|key| key.name));
+    let near = nearest(name, keys)?;
+    Some((near, section_with(near, sections)?))
 }
 
 /// The known word that `text` most likely stands for.

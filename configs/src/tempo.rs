@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::check::{self, Check};
-use crate::reader::{Fields, Key, Section};
+use crate::reader::Fields;
+use crate::section::{Key, Section};
 
 /// Holds back a server that flaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -48,13 +48,4 @@ pub(crate) fn read_flap(fields: &Fields<'_, '_>) -> Option<Flap> {
         window_s: table.integer("window_s", 1..=86_400).unwrap_or(300),
         hold_s: table.integer("hold_s", 1..=86_400).unwrap_or(60),
     })
-}
-
-/// The key `checks`: a list of checks.
-pub(crate) fn read_checks(fields: &Fields<'_, '_>) -> Vec<Check> {
-    if fields.items("checks").is_none() {
-        return Vec::new();
-    }
-    let tables = fields.tables("checks", &check::SECTION);
-    tables.iter().filter_map(check::read).collect()
 }

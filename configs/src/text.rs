@@ -241,3 +241,22 @@ pub(crate) fn socket_path(text: &str) -> Result<PathBuf, Problem> {
     }
     Ok(PathBuf::from(text))
 }
+
+/// `dddd:bb:dd.f`, all hex, device below 0x20, function below 8.
+pub(crate) fn pci_address(text: &str) -> bool {
+    let parts: Vec<&str> = text.split([':', '.']).collect();
+    let [domain, bus, device, function] = parts[..] else {
+        return false;
+    };
+    let shape = text.matches(':').count() == 2
+        && [domain.len(), bus.len(), device.len(), function.len()] == [4, 2, 2, 1];
+    let number = |part: &str| {
+        if part.bytes().all(|b| b.is_ascii_hexdigit()) {
+            u32::from_str_radix(part, 16).ok()
+        } else {
+            None
+        }
+    };
+    let inside = number(domain).is_some() && number(bus).is_some();
+    shape && inside && number(device).is_some_and(|n| n < 0x20) && number(function).is_some_and(|n| n < 8)
+}

@@ -4,7 +4,8 @@
 
 use serde::Serialize;
 
-use crate::reader::{Fields, Key, Section};
+use crate::reader::Fields;
+use crate::section::{Key, Section};
 
 /// Seconds an idle flow is remembered, by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

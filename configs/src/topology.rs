@@ -12,17 +12,11 @@ use crate::dataplane::Dataplane;
 use crate::device::Device;
 use crate::forward::Forward;
 use crate::port::Port;
-use crate::reader::{At, Fields};
+use crate::reader::{At, Fields, Read};
 use crate::route::{Neighbor, NextHop, RawNeighbor, RawRoute, Route};
 use crate::service::Service;
 use crate::sriov::{Sriov, VfDriver};
 use crate::suggest;
-
-/// One entry of an array of tables: its place, and its value unless something in it was wrong.
-pub(crate) struct Read<'a, 's, T> {
-    pub(crate) fields: Fields<'a, 's>,
-    pub(crate) value: Option<T>,
-}
 
 type Entry<'r, 'a, 's, T> = (&'r Fields<'a, 's>, &'r T);
 

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::bytes;
-use crate::reader::{Fields, Key, Problem, Section};
+use crate::reader::{Fields, Problem};
+use crate::section::{Key, Section};
 
 /// A datagram and its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 use toml::de::DeValue;
 
 use super::bytes;
-use crate::reader::{At, Fields, Key, Problem, Section};
+use crate::reader::{At, Fields, Problem};
+use crate::section::{Key, Section};
 
 /// HTTP GETs whose answers are as wished.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

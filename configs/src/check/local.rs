@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::bytes;
-use crate::reader::{Fields, Key, Problem, Section};
+use crate::reader::{Fields, Problem};
+use crate::section::{Key, Section};
 use crate::text;
 
 /// A program whose exit status tells.

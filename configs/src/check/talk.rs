@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::bytes;
-use crate::reader::{Fields, Key, Section};
+use crate::reader::Fields;
+use crate::section::{Key, Section};
 
 /// A TCP connection that opens, and what is said and heard on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

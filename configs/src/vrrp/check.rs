@@ -6,8 +6,7 @@ use ipnet::IpNet;
 
 use super::{Tracked, Vrrp, VrrpAuth};
 use crate::port::Port;
-use crate::reader::{At, Fields};
-use crate::topology::Read;
+use crate::reader::{At, Fields, Read};
 
 /// What one virtual router says that cannot be.
 pub(super) fn check(fields: &Fields<'_, '_>, vrrp: &Vrrp, addresses: &[At<IpNet>]) {

@@ -1,6 +1,6 @@
 //! The keys of `[[vrrp]]`, as the reader and the reference page have them.
 
-use crate::reader::{Key, Section};
+use crate::section::{Key, Section};
 
 const fn key(
     name: &'static str,

@@ -1,0 +1,127 @@
+//! Every section of the file, in the order of the reference page.
+
+use crate::section::{Key, Section};
+use crate::{
+    backend, bfd, check, control, dataplane, forward, ipvs, pool, port, route, service, sriov, tempo,
+    timeouts, vrrp,
+};
+
+pub(crate) static ROOT: Section = Section {
+    header: "the file",
+    meaning: "Sections of the file, all optional.",
+    keys: &[
+        Key {
+            name: "dataplane",
+            kind: "a table",
+            default: None,
+            meaning: "the packet process",
+        },
+        Key {
+            name: "control",
+            kind: "a table",
+            default: None,
+            meaning: "the control process",
+        },
+        Key {
+            name: "timeouts",
+            kind: "a table",
+            default: None,
+            meaning: "how long idle flows are remembered",
+        },
+        Key {
+            name: "ipvs",
+            kind: "a table",
+            default: None,
+            meaning: "switches under IPVS's names",
+        },
+        Key {
+            name: "port",
+            kind: "an array of tables",
+            default: None,
+            meaning: "devices",
+        },
+        Key {
+            name: "route",
+            kind: "an array of tables",
+            default: None,
+            meaning: "where packets for other subnets go",
+        },
+        Key {
+            name: "neighbor",
+            kind: "an array of tables",
+            default: None,
+            meaning: "MAC addresses that are not asked for",
+        },
+        Key {
+            name: "sriov",
+            kind: "an array of tables",
+            default: None,
+            meaning: "virtual functions of NICs",
+        },
+        Key {
+            name: "vrrp",
+            kind: "an array of tables",
+            default: None,
+            meaning: "addresses shared with other directors",
+        },
+        Key {
+            name: "bfd",
+            kind: "an array of tables",
+            default: None,
+            meaning: "sessions that watch neighbours",
+        },
+        Key {
+            name: "service",
+            kind: "an array of tables",
+            default: None,
+            meaning: "what is balanced",
+        },
+    ],
+};
+
+/// Every section, in the order of the page.
+pub(crate) static SECTIONS: [&Section; 43] = [
+    &ROOT,
+    &dataplane::SECTION,
+    &control::SECTION,
+    &port::SECTION,
+    &route::SECTION,
+    &route::NEIGHBOR_SECTION,
+    &sriov::SECTION,
+    &sriov::VF_SECTION,
+    &service::SECTION,
+    &pool::SECTION,
+    &pool::PASSIVE_SECTION,
+    &pool::SORRY_SECTION,
+    &backend::SECTION,
+    &forward::TUNNEL_SECTION,
+    &check::SECTION,
+    &tempo::FLAP_SECTION,
+    &check::TLS_SECTION,
+    &check::TCP_SECTION,
+    &check::STEP_SECTION,
+    &check::HTTP_SECTION,
+    &check::ALSO_SECTION,
+    &check::SMTP_SECTION,
+    &check::POP_SECTION,
+    &check::IMAP_SECTION,
+    &check::FTP_SECTION,
+    &check::LDAP_SECTION,
+    &check::MYSQL_SECTION,
+    &check::POSTGRES_SECTION,
+    &check::SIP_SECTION,
+    &check::UDP_SECTION,
+    &check::DNS_SECTION,
+    &check::PING_SECTION,
+    &check::GRPC_SECTION,
+    &check::SCRIPT_SECTION,
+    &check::FILE_SECTION,
+    &check::BFD_SECTION,
+    &check::THROUGH_SECTION,
+    &vrrp::SECTION,
+    &vrrp::TRACK_SECTION,
+    &vrrp::NODE_SECTION,
+    &bfd::SECTION,
+    &timeouts::SECTION,
+    &ipvs::SECTION,
+];
