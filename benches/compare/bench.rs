@@ -1,13 +1,13 @@
 //! What every part of a run shares: the directory, the pool of huge pages, the measured device.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use weir_wire::tcp::Flags;
 
 use super::capture::{self, SERVICE_PORT, VIP};
 use super::hugepages::HugePages;
 use super::machine::{Machine, memory_mb};
-use super::slice::Turns;
 use super::stop::Stop;
 use super::trouble::{Outcome, Trouble};
 
@@ -19,6 +19,32 @@ const MBUF_FOOTPRINT: u64 = 448;
 const MBUFS_SPARE: u32 = 32_768;
 /// EAL, rings, devices.
 const EAL_MB: u64 = 96;
+
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turns {
+    /// Slices of each competitor.
+    pub(crate) rounds: u32,
+    /// Length of one.
+    pub(crate) slice: Duration,
+    /// Time before a slice for caches to forget the one before.
+    pub(crate) settle: Duration,
+}
+
+impl Turns {
+    /// As the method of the project demands: at least 20 of 50 to 200 ms.
+    pub(crate) const FULL: Self = Self {
+        rounds: 20,
+        slice: Duration::from_millis(100),
+        settle: Duration::from_millis(15),
+    };
+    /// For a first look.
+    pub(crate) const QUICK: Self = Self {
+        rounds: 8,
+        slice: Duration::from_millis(50),
+        settle: Duration::from_millis(10),
+    };
+}
 
 /// One run.
 #[derive(Debug)]

@@ -21,11 +21,8 @@ use weir_wire::tcp::Flags;
 
 use super::bench::{Bench, Device, MBUF_BYTES};
 use super::capture::{Capture, FRAME_BYTES, SERVICE_PORT, VIP, client, flows_of_queue, frame};
-use super::process::Process;
+use super::process::{PATIENCE, Process};
 use super::trouble::{Outcome, Trouble};
-
-/// How long anything of a run may take that is not measured.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One flow in so many may find no place: both of its buckets can be full before the table is.
 const UNPLACED: u64 = 1000;

@@ -195,7 +195,7 @@ fn first_round(bench: &Bench, device: &Device, clients: u32, samples: &mut Sampl
         if fill(last.flows_created) > FILL.1 {
             return Ok(());
         }
-        if begin.elapsed() > super::dataplane::PATIENCE {
+        if begin.elapsed() > super::process::PATIENCE {
             return Err(Trouble::Wrong(format!(
                 "only {} of {clients} flows are made",
                 last.flows_created

@@ -33,12 +33,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
 
-use bench::Bench;
+use bench::{Bench, Turns};
 use hugepages::HugePages;
 use machine::{CpuTime, Machine};
 use results::{Missing, Results};
 use service::Mode;
-use slice::Turns;
 use stop::Stop;
 use trouble::{Outcome, Trouble};
 

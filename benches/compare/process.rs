@@ -11,8 +11,8 @@ use super::machine;
 use super::stop::Stop;
 use super::trouble::{Outcome, Trouble};
 
-/// How long a process may take to come up: a capture of ten million packets is read by then on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// How long anything may take that is not measured: a capture of ten million packets is read by then on a slow machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// Lines of a log that are shown.
 const TAIL: usize = 12;
 

@@ -5,37 +5,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::bench::Turns;
 use super::dataplane::Dataplane;
 use super::statistics::Samples;
 use super::stop::Stop;
 use super::testpmd::{Mode, Testpmd};
 use super::trouble::{Outcome, Trouble};
-
-/// How long and how often.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Turns {
-    /// Slices of each competitor.
-    pub(crate) rounds: u32,
-    /// Length of one.
-    pub(crate) slice: Duration,
-    /// Time before a slice for caches to forget the one before.
-    pub(crate) settle: Duration,
-}
-
-impl Turns {
-    /// As the method of the project demands: at least 20 of 50 to 200 ms.
-    pub(crate) const FULL: Self = Self {
-        rounds: 20,
-        slice: Duration::from_millis(100),
-        settle: Duration::from_millis(15),
-    };
-    /// For a first look.
-    pub(crate) const QUICK: Self = Self {
-        rounds: 8,
-        slice: Duration::from_millis(50),
-        settle: Duration::from_millis(10),
-    };
-}
 
 /// Who takes turns.
 pub(crate) enum Competitor<'a> {

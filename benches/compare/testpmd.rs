@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketTyp
 use serde::Serialize;
 
 use super::bench::{Bench, Device};
-use super::process::Process;
+use super::process::{PATIENCE, Process};
 use super::trouble::{Outcome, Trouble};
 
 /// The socket's answers are at most this long.
@@ -81,7 +81,7 @@ impl Testpmd {
             if let Ok(Some(status)) = testpmd.process.child().try_wait() {
                 return Err(testpmd.process.trouble(format!("ended: {status}")));
             }
-            if start.elapsed() > super::dataplane::PATIENCE {
+            if start.elapsed() > PATIENCE {
                 return Err(testpmd.process.trouble("forwards nothing"));
             }
             std::thread::sleep(Duration::from_millis(10));
