@@ -12,8 +12,6 @@ use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use weir_dpdk_sys as c;
 
 use crate::error::{Errno, Error, Result, string_at};
-use crate::lcore::{self, Lcore, LcoreId};
-use crate::port;
 
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
@@ -123,27 +121,6 @@ impl Eal {
             bits &= bits - 1;
         }
         ports
-    }
-
-    /// Names of all ports, open or not, as [`crate::Port::open`] takes them.
-    pub fn port_names(&self) -> Vec<String> {
-        port::names()
-    }
-
-    /// Lcores that [`Eal::launch`] accepts.
-    pub fn workers(&self) -> Vec<LcoreId> {
-        lcore::workers()
-    }
-
-    /// The lcore of the thread that called [`Eal::init`].
-    pub fn main_lcore(&self) -> LcoreId {
-        // SAFETY: reads a number that is fixed after initialisation.
-        LcoreId(unsafe { c::rte_get_main_lcore() })
-    }
-
-    /// Runs `work` on a worker lcore. A panic in it ends that worker only and is what [`Lcore::join`] returns.
-    pub fn launch(&self, lcore: LcoreId, work: impl FnOnce() + Send + 'static) -> Result<Lcore> {
-        lcore::launch(&self.inner, lcore, Box::new(work))
     }
 
     /// Whether packet memory is in hugepages.

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 
 use weir_dpdk_sys as c;
 
-use crate::eal::EalInner;
+use crate::eal::{Eal, EalInner};
 use crate::error::{Errno, Error, Result};
 
 /// An lcore's number in the EAL; the CPU it is pinned to may differ.
@@ -44,6 +44,24 @@ impl LcoreId {
 impl fmt::Display for LcoreId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lcore {}", self.0)
+    }
+}
+
+impl Eal {
+    /// Lcores that [`Eal::launch`] accepts.
+    pub fn workers(&self) -> Vec<LcoreId> {
+        workers()
+    }
+
+    /// The lcore of the thread that called [`Eal::init`].
+    pub fn main_lcore(&self) -> LcoreId {
+        // SAFETY: reads a number that is fixed after initialisation.
+        LcoreId(unsafe { c::rte_get_main_lcore() })
+    }
+
+    /// Runs `work` on a worker lcore. A panic in it ends that worker only and is what [`Lcore::join`] returns.
+    pub fn launch(&self, lcore: LcoreId, work: impl FnOnce() + Send + 'static) -> Result<Lcore> {
+        launch(self.inner(), lcore, Box::new(work))
     }
 }
 
@@ -115,7 +133,7 @@ struct Job {
     eal: Arc<EalInner>,
 }
 
-pub(crate) fn launch(eal: &Arc<EalInner>, lcore: LcoreId, work: Work) -> Result<Lcore> {
+fn launch(eal: &Arc<EalInner>, lcore: LcoreId, work: Work) -> Result<Lcore> {
     // The main lcore would wait for itself for ever.
     if !workers().contains(&lcore) {
         let workers = workers().into_iter().map(|worker| worker.0).collect();
@@ -181,7 +199,7 @@ fn message(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-pub(crate) fn workers() -> Vec<LcoreId> {
+fn workers() -> Vec<LcoreId> {
     let mut found = Vec::new();
     let mut at = u32::MAX;
     loop {

@@ -480,8 +480,14 @@ impl Drop for PortInner {
     }
 }
 
-/// Names of all ports, open or not.
-pub(crate) fn names() -> Vec<String> {
+impl Eal {
+    /// Names of all ports, open or not, as [`Port::open`] takes them.
+    pub fn port_names(&self) -> Vec<String> {
+        names()
+    }
+}
+
+fn names() -> Vec<String> {
     let mut found = Vec::new();
     let mut at = 0;
     loop {

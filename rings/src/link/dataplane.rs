@@ -10,15 +10,15 @@ use rustix::event::{PollFd, PollFlags};
 use thiserror::Error;
 
 use super::bell::Bell;
-use super::handover::{self, Access, Credentials, ListenError, Listener};
+use super::handover::{self, Access, ListenError, Listener};
 use super::peer::LineSocket;
-use super::session::{Session, say_bye};
+use super::session::{Input, Session, say_bye};
 use super::{Disconnect, SegmentLayout, wait};
 use crate::counters::Counters;
 use crate::hello::{About, Hello};
 use crate::message::{Event, RefuseReason, Text};
-use crate::query::{ANSWER_LEN_MAX, Frame, REQUEST_LEN_MAX, Request, Response};
-use crate::transaction::{Assembler, Refusal, Transaction};
+use crate::query::{ANSWER_LEN_MAX, Frame, REQUEST_LEN_MAX, Response};
+use crate::transaction::Assembler;
 
 /// Connections accepted in one poll.
 const ACCEPTS_PER_POLL: usize = 4;
@@ -46,28 +46,6 @@ impl Default for Limits {
             patience: Duration::from_secs(10),
         }
     }
-}
-
-/// What came from control.
-#[derive(Debug)]
-pub enum Input {
-    /// Control connected. Its first transaction will be a full one.
-    Connected(Credentials),
-    /// Somebody was turned away.
-    TurnedAway(Credentials),
-    /// Control is gone. Forwarding goes on with what is in force.
-    Disconnected(Disconnect),
-    /// To be applied, then answered by [`DataplaneEnd::published`] or [`DataplaneEnd::refused`] before the next poll.
-    Transaction(Transaction),
-    /// A transaction was malformed; control has been told.
-    Refused(Refusal),
-    /// To be answered by [`DataplaneEnd::answer`].
-    Query {
-        /// Goes back with the answer.
-        id: u64,
-        /// The question.
-        request: Request,
-    },
 }
 
 /// There is no control to tell, or it has gone.
@@ -193,7 +171,7 @@ impl DataplaneEnd {
         );
     }
 
-    /// Tells control that a transaction was refused, at command `command` of [`Transaction::commands`] if it is one's fault.
+    /// Tells control that a transaction was refused, at command `command` of [`Transaction::commands`](crate::transaction::Transaction::commands) if it is one's fault.
     pub fn refused(
         &mut self,
         generation: u64,

@@ -33,8 +33,9 @@ mod tests;
 
 pub use connect::ConnectError;
 pub use control::{AnswerError, CommitError, ControlEnd, Output};
-pub use dataplane::{DataplaneEnd, Input, Limits, NoPeer};
+pub use dataplane::{DataplaneEnd, Limits, NoPeer};
 pub use handover::{Access, Credentials, ListenError};
+pub use session::Input;
 
 use thiserror::Error;
 

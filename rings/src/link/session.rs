@@ -7,13 +7,13 @@ use std::os::unix::net::UnixStream;
 use rustix::event::{PollFd, PollFlags};
 
 use super::bell::{self, Bell};
-use super::dataplane::Input;
+use super::handover::Credentials;
 use super::peer::LineSocket;
 use super::{Disconnect, RecordConsumer, RecordProducer};
 use crate::message::Event;
-use crate::query::{Frame, RequestFrame};
+use crate::query::{Frame, Request, RequestFrame};
 use crate::ring::PushError;
-use crate::transaction::{Assembler, Refusal};
+use crate::transaction::{Assembler, Refusal, Transaction};
 
 /// Records taken from the command ring in one round.
 const RECORDS_PER_POLL: usize = 8192;
@@ -23,6 +23,28 @@ const INPUTS_MAX: usize = 64;
 
 /// Acknowledgements that wait for room in the event ring. An honest control has one transaction under way.
 const ACKNOWLEDGEMENTS_MAX: usize = 64;
+
+/// What came from control.
+#[derive(Debug)]
+pub enum Input {
+    /// Control connected. Its first transaction will be a full one.
+    Connected(Credentials),
+    /// Somebody was turned away.
+    TurnedAway(Credentials),
+    /// Control is gone. Forwarding goes on with what is in force.
+    Disconnected(Disconnect),
+    /// To be applied, then answered by [`super::DataplaneEnd::published`] or [`super::DataplaneEnd::refused`] before the next poll.
+    Transaction(Transaction),
+    /// A transaction was malformed; control has been told.
+    Refused(Refusal),
+    /// To be answered by [`super::DataplaneEnd::answer`].
+    Query {
+        /// Goes back with the answer.
+        id: u64,
+        /// The question.
+        request: Request,
+    },
+}
 
 pub(super) struct Session {
     pub(super) socket: LineSocket,
