@@ -1,14 +1,14 @@
 //! What counters show of servers and address pools, for control to hear: servers that leave connections unanswered, and
 //! services out of local ports. Looked at by the main thread; the packet path only counts.
 //!
-//! Only where replies pass (NAT, FULLNAT) do counters tell whether a server answers: with direct return they would have
-//! to be guessed from the client's half. A server is silent in a second in which at least [`FLOWS_MIN`] connections were
-//! given to it and nothing came back, or nothing but resets, which have no payload and no options.
+//! The rule is [`weir_proto::health::passive`]. Looks are a second apart; where one shows too little, what it showed is
+//! kept for the next.
 
 use std::collections::HashMap;
 
+use weir_proto::health::passive::{Sign, Tally, View, sign};
 use weir_proto::time::{Duration, Instant};
-use weir_rings::counters::{CountersReader, LoadCounts};
+use weir_rings::counters::CountersReader;
 use weir_rings::message::{Backend, Event, ForwardMode, PassiveSign, Protocol};
 
 use crate::tables::{Service, Snapshot};
@@ -18,8 +18,8 @@ use crate::verdict::DropReason;
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two words about local ports.
 const PORTS: Duration = Duration::from_secs(10);
-/// Fewer unanswered connections than this in one look may be a scanner's or a moody client's.
-const FLOWS_MIN: u64 = 3;
+/// What was seen longer ago than so many looks says nothing of today: a half-open connection is given up by then.
+const LOOKS_MAX: u32 = 60;
 
 /// What was seen at the last look.
 #[derive(Debug, Default)]
@@ -30,11 +30,40 @@ pub struct Signs {
     refused: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// A server under observation.
+#[derive(Debug, Clone, Copy, Default)]
 struct Seen {
-    counts: LoadCounts,
+    /// Its counts at the last look.
+    counts: Tally,
+    /// What it has shown since its last sign.
+    own: Tally,
+    /// What the others of its service have shown in that time.
+    others: Tally,
+    /// Looks since then.
+    looks: u32,
     /// The last sign told was a bad one.
     silent: bool,
+}
+
+impl Seen {
+    /// One more look: what it and the others have shown since the one before.
+    fn look(&mut self, view: View, own: Tally, others: Tally) -> Option<Sign> {
+        if self.looks == LOOKS_MAX {
+            self.forget();
+        }
+        self.looks += 1;
+        (self.own, self.others) = (self.own.plus(own), self.others.plus(others));
+        let sign = sign(view, &self.own, &self.others)?;
+        self.forget();
+        // That all is well is told once.
+        let told = sign == Sign::Bad || self.silent;
+        self.silent = sign == Sign::Bad;
+        told.then_some(sign)
+    }
+
+    fn forget(&mut self) {
+        (self.own, self.others, self.looks) = (Tally::default(), Tally::default(), 0);
+    }
 }
 
 impl Signs {
@@ -53,31 +82,58 @@ impl Signs {
         let mut events = Vec::new();
         let mut seen = HashMap::new();
         for service in snapshot.services().filter(|service| service.spec.passive_check) {
-            for (slot, backend) in service
-                .backends
-                .iter()
-                .filter(|(_, backend)| tells(service, backend))
-            {
-                let counts = counters.backend_total(*slot);
-                let before = self.seen.get(slot).copied();
-                let before = before.unwrap_or(Seen {
-                    counts,
-                    silent: false,
-                });
-                let sign = sign(&before.counts, &counts, service.spec.key.address.is_ipv6());
-                let silent = sign.map_or(before.silent, |sign| sign == PassiveSign::Down);
-                // That all is well is told once.
-                let told = sign.filter(|sign| *sign == PassiveSign::Down || before.silent);
-                events.extend(told.map(|sign| Event::BackendPassive {
-                    service: backend.service,
-                    backend: backend.key,
-                    sign,
-                }));
-                seen.insert(*slot, Seen { counts, silent });
+            for view in [View::Replies, View::Handshakes, View::Datagrams] {
+                self.compare(service, view, counters, &mut seen, &mut events);
             }
         }
         self.seen = seen;
         events
+    }
+
+    /// Looks at those servers of a service that show the same, and may be compared.
+    fn compare(
+        &self,
+        service: &Service,
+        view: View,
+        counters: &CountersReader,
+        seen: &mut HashMap<u32, Seen>,
+        events: &mut Vec<Event>,
+    ) {
+        let alike = service
+            .backends
+            .iter()
+            .filter(|(_, backend)| view_of(service, backend) == view);
+        let looks: Vec<(u32, &Backend, Seen, Tally)> = alike
+            .map(|(slot, backend)| {
+                let counts = tally(*slot, counters);
+                let before = self.seen.get(slot).copied();
+                let before = before.unwrap_or(Seen {
+                    counts,
+                    ..Seen::default()
+                });
+                (
+                    *slot,
+                    backend,
+                    Seen { counts, ..before },
+                    counts.since(before.counts),
+                )
+            })
+            .collect();
+        let all = looks
+            .iter()
+            .fold(Tally::default(), |all, (.., shown)| all.plus(*shown));
+        for (slot, backend, mut state, shown) in looks {
+            let told = state.look(view, shown, all.since(shown));
+            events.extend(told.map(|sign| Event::BackendPassive {
+                service: backend.service,
+                backend: backend.key,
+                sign: match sign {
+                    Sign::Good => PassiveSign::Up,
+                    Sign::Bad => PassiveSign::Down,
+                },
+            }));
+            seen.insert(slot, state);
+        }
     }
 
     fn local_ports(&mut self, now: Instant, snapshot: &Snapshot, counters: &CountersReader) -> Option<Event> {
@@ -100,24 +156,23 @@ impl Signs {
     }
 }
 
-/// Whether counters show if this server answers.
-fn tells(service: &Service, backend: &Backend) -> bool {
+/// What can be seen of this server's answers.
+fn view_of(service: &Service, backend: &Backend) -> View {
     let replies_pass = matches!(backend.forward.mode(), ForwardMode::Nat | ForwardMode::FullNat);
-    replies_pass && service.spec.key.protocol == Protocol::Tcp
+    match service.spec.key.protocol {
+        Protocol::Udp => View::Datagrams,
+        Protocol::Tcp if replies_pass => View::Replies,
+        Protocol::Tcp => View::Handshakes,
+    }
 }
 
-/// What the difference of two counts says, if it says anything.
-fn sign(before: &LoadCounts, now: &LoadCounts, ipv6: bool) -> Option<PassiveSign> {
-    let connections = now.connections.checked_sub(before.connections)?;
-    let packets = now.packets_out.checked_sub(before.packets_out)?;
-    let bytes = now.bytes_out.checked_sub(before.bytes_out)?;
-    // IP and TCP header without options: a reset, or an acknowledgement of old.
-    let bare = if ipv6 { 60 } else { 40 };
-    let only_resets = packets <= connections && bytes <= packets * bare;
-    match (only_resets, packets) {
-        (true, _) if connections >= FLOWS_MIN => Some(PassiveSign::Down),
-        (true, _) | (false, 0) => None,
-        (false, _) => Some(PassiveSign::Up),
+fn tally(slot: u32, counters: &CountersReader) -> Tally {
+    let (load, signs) = (counters.backend_total(slot), counters.signs_total(slot));
+    Tally {
+        opened: load.connections,
+        answered: signs.answered,
+        refused: signs.refused,
+        packets: load.packets_out,
     }
 }
 
@@ -143,48 +198,49 @@ fn fullness(service: &Service, snapshot: &Snapshot, counters: &CountersReader) -
 mod tests {
     use super::*;
 
-    fn counts(connections: u64, packets_out: u64, bytes_out: u64) -> LoadCounts {
-        LoadCounts {
-            connections,
-            packets_out,
-            bytes_out,
-            ..LoadCounts::default()
+    const fn shown(opened: u64, answered: u64) -> Tally {
+        Tally {
+            opened,
+            answered,
+            refused: 0,
+            packets: 0,
         }
     }
 
     #[test]
-    fn a_second_of_silence_or_resets_is_a_bad_sign() {
-        let before = counts(100, 1_000, 100_000);
-        let more = |connections: u64, packets: u64, bytes: u64| {
-            counts(100 + connections, 1_000 + packets, 100_000 + bytes)
-        };
-        let table = [
-            (more(0, 0, 0), None, "nothing happened"),
-            (
-                more(3, 0, 0),
-                Some(PassiveSign::Down),
-                "three connections, no answer",
-            ),
-            (more(2, 0, 0), None, "too few to say"),
-            (more(3, 3, 120), Some(PassiveSign::Down), "three resets"),
-            (more(3, 3, 180), Some(PassiveSign::Up), "three SYN-ACKs"),
-            (more(9, 1, 60), Some(PassiveSign::Up), "one answer is one"),
-            (
-                more(0, 5, 200),
-                Some(PassiveSign::Up),
-                "acknowledgements of older connections",
-            ),
-            (counts(0, 0, 0), None, "the slot has another server now"),
-        ];
-        for (now, expected, what) in table {
-            assert_eq!(sign(&before, &now, false), expected, "{what}");
+    fn looks_add_up_until_they_say_something() {
+        let mut seen = Seen::default();
+        for look in 0..4 {
+            assert_eq!(
+                seen.look(View::Handshakes, shown(2, 0), shown(2, 2)),
+                None,
+                "{look}"
+            );
         }
+        let bad = Some(Sign::Bad);
+        assert_eq!(seen.look(View::Handshakes, shown(2, 0), shown(2, 2)), bad);
+        assert_eq!(
+            seen.look(View::Handshakes, shown(2, 0), shown(2, 2)),
+            None,
+            "anew"
+        );
+        let good = seen.look(View::Handshakes, shown(1, 1), shown(2, 2));
+        assert_eq!(good, Some(Sign::Good));
+        let again = seen.look(View::Handshakes, shown(1, 1), shown(2, 2));
+        assert_eq!(again, None, "told already");
     }
 
     #[test]
-    fn a_reset_of_ipv6_is_longer() {
-        let (before, now) = (counts(0, 0, 0), counts(4, 4, 240));
-        assert_eq!(sign(&before, &now, true), Some(PassiveSign::Down));
-        assert_eq!(sign(&before, &now, false), Some(PassiveSign::Up));
+    fn what_is_long_past_says_nothing() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.look(View::Replies, shown(2, 0), shown(2, 2)), None);
+        for _ in 1..LOOKS_MAX {
+            assert_eq!(seen.look(View::Replies, shown(0, 0), shown(9, 9)), None);
+        }
+        assert_eq!(seen.look(View::Replies, shown(2, 0), shown(2, 2)), None);
+        assert_eq!(
+            seen.look(View::Replies, shown(2, 0), shown(2, 2)),
+            Some(Sign::Bad)
+        );
     }
 }

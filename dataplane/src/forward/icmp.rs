@@ -12,7 +12,7 @@ use crate::forward::{set_l2, tunnel};
 use crate::ip::{Ip, translate};
 use crate::packet::Packet;
 use crate::parse::{Meta, be16};
-use crate::path::{Context, Stop, check_link, check_owner};
+use crate::path::{Context, Stop, check_link, check_owner, evidence};
 use crate::verdict::{DropReason, Verdict};
 
 /// Quoted bytes that can change: longest header, and the transport header up to the TCP checksum.
@@ -142,6 +142,11 @@ fn to_client<F: Ip, P: Packet>(
     let pair = F::read_pair(packet.data(), l3);
     let server = quoted.key.dst();
     let source = if F::src(&pair) == server {
+        let at = usize::from(meta.l4);
+        let (kind, code) = (packet.data()[at], packet.data()[at + 1]);
+        if evidence::is_refusal(F::V6, kind, code) {
+            evidence::refusal(entry.backend, context);
+        }
         asked.dst()
     } else {
         F::src(&pair)

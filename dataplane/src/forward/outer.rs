@@ -16,12 +16,12 @@ use super::icmp::{self, Quoted};
 use super::{set_l2, tunnel};
 use crate::answer::error;
 use crate::egress::Target;
-use crate::family::{Family, V6};
+use crate::family::{Family, V4, V6};
 use crate::flow::{Direction, Table};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::{Class, ETHERNET_LEN, Meta, be16};
-use crate::path::{Context, Pending, Stop, check_link, check_owner};
+use crate::path::{Context, Pending, Stop, check_link, check_owner, evidence};
 use crate::tables::{Snapshot, TunnelEnd};
 use crate::verdict::{DropReason, Verdict};
 
@@ -38,6 +38,8 @@ pub(crate) struct Report {
     inner: usize,
     /// The inner packet is IPv6.
     pub(crate) inner_v6: bool,
+    /// The tunnel's far end itself sent it.
+    by_server: bool,
     what: What,
 }
 
@@ -76,8 +78,18 @@ pub(crate) fn report(data: &[u8], meta: &Meta, tables: &Snapshot) -> Option<Repo
         server,
         inner: at + header_len + shim_len,
         inner_v6,
+        by_server: sender(data, meta) == server,
         what,
     })
+}
+
+fn sender(data: &[u8], meta: &Meta) -> IpAddr {
+    let l3 = usize::from(meta.l3);
+    if meta.class == Class::Icmp6 {
+        V6::to_ip(V6::src(&V6::read_pair(data, l3)))
+    } else {
+        V4::to_ip(V4::src(&V4::read_pair(data, l3)))
+    }
 }
 
 fn what_v4(head: &[u8]) -> Option<What> {
@@ -170,6 +182,9 @@ pub(crate) fn relay<F: Ip, P: Packet>(
         return Err(DropReason::IcmpNoFlow.into());
     }
     check_sum(packet, meta)?;
+    if report.what == What::Refused && report.by_server {
+        evidence::refusal(backend, context);
+    }
     let kind = kind::<F>(packet.data(), report, &target)?;
     let hop = context.hop_to_client::<F>(inner.key.src(), hash, backend)?;
     let link = context.shared.egress.link(hop);

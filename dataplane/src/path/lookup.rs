@@ -112,6 +112,7 @@ impl<F: Ip + Notes> Lane<F> {
             }
             track(entry, direction, pending.tcp_flags, context);
         } else if direction == Direction::Reverse {
+            super::evidence::datagram(entry, context);
             entry.flags = entry.flags.with(Flags::ASSURED);
         }
         entry.seen = context.tick;
@@ -163,6 +164,7 @@ pub(super) fn track<F: Family>(
         no_output: entry.flags.has(Flags::NO_OUTPUT),
     };
     let after = before.after(Policy::Normal, direction == Direction::Reverse, tcp_flags);
+    super::evidence::segment(entry, direction, tcp_flags, after.state, context);
     entry.state = after.state as u8;
     entry.flags = entry.flags.set(Flags::NO_OUTPUT, after.no_output);
     if after.state == State::Established {

@@ -13,6 +13,7 @@
 mod context;
 mod create;
 mod decide;
+pub(crate) mod evidence;
 mod expire;
 mod fast;
 mod fragment;

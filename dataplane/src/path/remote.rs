@@ -9,6 +9,8 @@ use crate::parse::tcp_flag::{FIN, RST, SYN};
 use crate::tables::Snapshot;
 use crate::verdict::WorkerId;
 
+const TCP: u8 = 6;
+
 /// A copy tells its owner at least this often that replies still pass.
 const ALIVE_TICKS: u32 = 8;
 
@@ -113,7 +115,11 @@ pub(super) fn withdraw<F: Notes>(entry: &Entry<F>, context: &mut Context<'_>) {
 }
 
 /// A reply passed by a copy: its owner hears of everything that can change the state, and now and then that it lives.
-pub(super) fn reply_seen<F: Notes>(entry: &Entry<F>, tcp_flags: u8, context: &mut Context<'_>) {
+pub(super) fn reply_seen<F: Notes>(entry: &mut Entry<F>, tcp_flags: u8, context: &mut Context<'_>) {
+    if entry.protocol != TCP {
+        super::evidence::datagram(entry, context);
+        entry.flags = entry.flags.with(Flags::ASSURED);
+    }
     let tells = tcp_flags & (SYN | FIN | RST) != 0 || context.tick.since(entry.seen) >= ALIVE_TICKS;
     if tells && let Some(owner) = entry.link.checked_sub(1) {
         context
@@ -188,7 +194,7 @@ impl<F: Notes> super::Lane<F> {
         let entry = self.table.entry_mut(index);
         entry.seen = context.tick;
         entry.flags = entry.flags.with(Flags::ASSURED);
-        if entry.protocol == 6 && tcp_flags & (SYN | FIN | RST) != 0 {
+        if entry.protocol == TCP && tcp_flags & (SYN | FIN | RST) != 0 {
             super::lookup::track(entry, Direction::Reverse, tcp_flags, context);
         }
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 mod change;
+mod evidence;
 mod explain;
 mod fullnat;
 mod golden;

@@ -6,6 +6,7 @@
 //!   [`through`].
 //! - [`judge`]: rise and fall over outcomes; the only place where a server becomes up or down.
 //! - [`check`]: the three together, one value for one checked target.
+//! - [`passive`]: what the traffic itself shows about a server.
 //! - [`pool`]: from the health of all servers of a service to the weights they get.
 //!
 //! Durations are [`Duration`](crate::time::Duration); nothing here reads a clock or owns a socket. What a server
@@ -23,6 +24,7 @@ pub mod judge;
 pub mod ldap;
 pub mod local;
 mod mysql;
+pub mod passive;
 pub mod pattern;
 pub mod ping;
 pub mod pool;

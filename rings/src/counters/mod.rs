@@ -1,7 +1,7 @@
 //! Counters that one process writes and another reads in place.
 //!
 //! A page holds for each worker a row of its own, a counter for each verdict and reason, a line for each port,
-//! and a 64-byte line for each service slot and backend slot; and once for all workers the slot directory.
+//! a 64-byte line for each service slot and two for each backend slot (load; signs of health); and once for all workers the slot directory.
 //! Every cell has one writer, so counting is a load, an add and a store. A page lives on the heap
 //! ([`Counters::heap`]: tests, benches, a dataplane without control) or in a sealed memory file that control
 //! maps for reading ([`Counters::shared`]); the writers are the same. Names of reasons, ports and workers are in
@@ -27,7 +27,8 @@ pub use directory::{BackendSlot, Directory, ServiceSlot};
 use shape::Layout;
 pub use shape::{Shape, ShapeError};
 pub use worker::{
-    BackendLines, LoadCounts, LoadLine, PortCounts, PortLine, WorkerCounters, WorkerCounts, WorkerRow,
+    BackendLines, LoadCounts, LoadLine, PortCounts, PortLine, SignCounts, SignLine, WorkerCounters,
+    WorkerCounts, WorkerRow,
 };
 
 /// "weircntr" as a number.
@@ -146,14 +147,15 @@ impl Counters {
         self.reader
             .workers()
             .filter_map(|w| self.reader.service_line(w, slot))
-            .for_each(|line| line.clear());
+            .for_each(worker::clear);
     }
 
     fn clear_backend_lines(&self, slot: u32) {
         self.reader
             .workers()
-            .filter_map(|w| self.reader.backend_line(w, slot))
-            .for_each(|line| line.clear());
+            .flat_map(|w| [self.reader.backend_line(w, slot), self.reader.sign_line(w, slot)])
+            .flatten()
+            .for_each(worker::clear);
     }
 }
 
@@ -241,7 +243,8 @@ impl CountersReader {
 
     /// A worker's numbers for a service slot.
     pub fn service(&self, worker: u16, slot: u32) -> Option<LoadCounts> {
-        self.service_line(worker, slot).map(LoadLine::values)
+        self.service_line(worker, slot)
+            .map(|line| LoadLine(line).values())
     }
 
     /// A service slot over all workers.
@@ -253,7 +256,8 @@ impl CountersReader {
 
     /// A worker's numbers for a backend slot.
     pub fn backend(&self, worker: u16, slot: u32) -> Option<LoadCounts> {
-        self.backend_line(worker, slot).map(LoadLine::values)
+        self.backend_line(worker, slot)
+            .map(|line| LoadLine(line).values())
     }
 
     /// A backend slot over all workers.
@@ -261,6 +265,14 @@ impl CountersReader {
         self.workers()
             .filter_map(|w| self.backend(w, slot))
             .fold(LoadCounts::default(), LoadCounts::plus)
+    }
+
+    /// What packets show of the health of a backend slot, over all workers.
+    pub fn signs_total(&self, slot: u32) -> SignCounts {
+        self.workers()
+            .filter_map(|w| self.sign_line(w, slot))
+            .map(|line| SignLine(line).values())
+            .fold(SignCounts::default(), SignCounts::plus)
     }
 
     /// Every taken service slot.
@@ -273,14 +285,16 @@ impl CountersReader {
         (0..self.shape.backends).filter_map(|slot| Some((slot, self.backend_slot(slot)?)))
     }
 
-    fn service_line(&self, worker: u16, slot: u32) -> Option<LoadLine<'_>> {
+    fn service_line(&self, worker: u16, slot: u32) -> Option<&[Line]> {
         self.line(worker, self.layout.services, slot, self.shape.services)
-            .map(LoadLine)
     }
 
-    fn backend_line(&self, worker: u16, slot: u32) -> Option<LoadLine<'_>> {
+    fn backend_line(&self, worker: u16, slot: u32) -> Option<&[Line]> {
         self.line(worker, self.layout.backends, slot, self.shape.backends)
-            .map(LoadLine)
+    }
+
+    fn sign_line(&self, worker: u16, slot: u32) -> Option<&[Line]> {
+        self.line(worker, self.layout.signs, slot, self.shape.backends)
     }
 
     fn service_entry(&self, slot: u32) -> Option<&Line> {

@@ -36,7 +36,7 @@ pub struct ShapeError {
 }
 
 /// Line numbers of a page. In order: header, service slots, backend slots, then for each worker its own row,
-/// reasons, ports, services, backends.
+/// reasons, ports, services, signs of backends, backends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) service_slots: usize,
@@ -47,6 +47,7 @@ pub(super) struct Layout {
     pub(super) reasons: usize,
     pub(super) ports: usize,
     pub(super) services: usize,
+    pub(super) signs: usize,
     pub(super) backends: usize,
     pub(super) lines: usize,
 }
@@ -82,7 +83,8 @@ impl Shape {
         let reasons_at = WORKER_CELLS / LINE_WORDS;
         let ports_at = reasons_at + reasons.div_ceil(LINE_WORDS);
         let services_at = ports_at + ports;
-        let backends_at = services_at + services;
+        let signs_at = services_at + services;
+        let backends_at = signs_at + backends;
         let worker_lines = backends_at + backends;
         let workers_at = 1 + services + backends;
         Ok(Layout {
@@ -93,6 +95,7 @@ impl Shape {
             reasons: reasons_at,
             ports: ports_at,
             services: services_at,
+            signs: signs_at,
             backends: backends_at,
             lines: workers_at + workers * worker_lines,
         })

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::{Counters, CountersError, CountersReader, LoadCounts, Shape};
+use super::{Counters, CountersError, CountersReader, LoadCounts, Shape, SignCounts};
 use crate::memory::Lines;
 use crate::message::{BackendKey, PortId, arbitrary};
 use crate::testing::seeded;
@@ -48,7 +48,10 @@ fn fill_and_check(page: &Counters, reader: &CountersReader) {
                 .backend(b)
                 .expect("a slot")
                 .persistent()
-                .add(base + u64::from(b))
+                .add(base + u64::from(b));
+            let signs = worker.signs(b).expect("a slot");
+            signs.answered().add(base + 50 + u64::from(b));
+            signs.refused().add(base + 70 + u64::from(b));
         });
     }
     for w in 0..2_u16 {
@@ -81,6 +84,12 @@ fn fill_and_check(page: &Counters, reader: &CountersReader) {
     assert_eq!(reader.port_total(PortId(2)).tx_bytes, 2 + 1002);
     assert_eq!(reader.service_total(4).connections, 4 + 1004);
     assert_eq!(reader.backend_total(6).persistent, 6 + 1006);
+    let signs = reader.signs_total(6);
+    assert_eq!(
+        (signs.answered, signs.repeated, signs.refused),
+        (56 + 1056, 0, 76 + 1076)
+    );
+    assert_eq!(reader.signs_total(7), SignCounts::default());
     assert_eq!(reader.worker_total().rx_packets, 1 + 1001);
     assert_eq!(reader.worker(2), None);
     assert_eq!(reader.reason(0, 21), None);
@@ -164,9 +173,11 @@ fn the_directory_names_slots_and_clears_them() {
     }
     let worker = page.worker(1).expect("a worker");
     worker.backend(4).expect("a slot").packets_in().add(9);
+    worker.signs(4).expect("a slot").answered().add(9);
     assert!(directory.clear_backend(4) && directory.clear_service(0));
     assert_eq!(reader.backend_slot(4), None);
     assert_eq!(reader.backend_total(4), LoadCounts::default());
+    assert_eq!(reader.signs_total(4), SignCounts::default());
     assert!(!directory.clear_service(5) && !directory.clear_backend(7));
 }
 

@@ -132,14 +132,24 @@ cells! {
     }
 }
 
-impl LoadLine<'_> {
-    /// Sets every cell to zero.
-    pub(super) fn clear(self) {
-        self.0
-            .iter()
-            .flat_map(|line| &line.0)
-            .for_each(|cell| cell.set(0));
+cells! {
+    /// A worker's line for what packets show of a backend's health.
+    SignLine,
+    /// What packets show of a backend's health. Each flow counts at most once in each.
+    SignCounts {
+        /// Flows known to be answered: the server's SYN-ACK or first datagram has passed; where replies take another way,
+        /// the client has completed the handshake.
+        answered = 0,
+        /// Flows whose client repeated its SYN.
+        repeated = 1,
+        /// Flows the server refused: a reset for a SYN, an ICMP error from its own address.
+        refused = 2,
     }
+}
+
+/// Sets every cell to zero.
+pub(super) fn clear(lines: &[Line]) {
+    lines.iter().flat_map(|line| &line.0).for_each(|cell| cell.set(0));
 }
 
 /// A worker's lines of all backend slots.
@@ -209,6 +219,13 @@ impl WorkerCounters {
             self.row().out_of_shape().add(1);
         }
         line
+    }
+
+    /// The line for the signs of a backend slot, if the page has it.
+    #[inline]
+    pub fn signs(&self, slot: u32) -> Option<SignLine<'_>> {
+        self.line(self.layout.signs, slot, self.shape.backends)
+            .map(SignLine)
     }
 
     /// The lines of all backend slots, at hand for a whole burst. They are the last of a worker's lines.

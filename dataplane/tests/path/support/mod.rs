@@ -305,8 +305,10 @@ impl World {
             all.insert(name.to_owned(), self.reader.reason_total(index));
         }
         for (slot, owner) in self.reader.backend_slots() {
-            let load = self.reader.backend_total(slot);
+            let (load, signs) = (self.reader.backend_total(slot), self.reader.signs_total(slot));
             for (name, value) in [
+                ("answered", signs.answered),
+                ("refused", signs.refused),
                 ("active", load.active),
                 ("inactive", load.inactive),
                 ("connections", load.connections),
