@@ -37,7 +37,7 @@ const ANSWER: &[u8] = b"~ what?\r\n";
 /// How often a thread looks whether it is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-fn failed(what: &str) -> impl FnOnce(std::io::Error) -> LabError + '_ {
+pub(super) fn failed(what: &str) -> impl FnOnce(std::io::Error) -> LabError + '_ {
     move |error| LabError::unexpected(format!("{what}: {error}"))
 }
 
@@ -148,7 +148,7 @@ fn postgres_program(name: &str) -> Result<PathBuf, LabError> {
 }
 
 /// An authority, a server's certificate by it for www.example.net, and one signed by itself.
-fn certificates(dir: &Path) -> Result<(), LabError> {
+pub(super) fn certificates(dir: &Path) -> Result<(), LabError> {
     let shown = dir.display();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
     let authority = format!(
@@ -173,6 +173,7 @@ fn nginx(dir: &Path) -> String {
     let secure = |port: u16, name: &str| {
         format!(
             "    server {{ listen {port} ssl; root {dir}/www;\n        \
+             location = /broken {{ return 503; }} location = /slow {{ limit_rate 1; try_files /index.html =404; }}\n        \
              ssl_certificate {dir}/{name}.pem; ssl_certificate_key {dir}/{name}.key; }}\n"
         )
     };
@@ -188,6 +189,7 @@ http {{
 {temporary}    default_type text/plain;
     server {{ listen {HTTP}; root {dir}/www;
         location = /broken {{ return 503; }}
+        location = /slow {{ limit_rate 1; try_files /index.html =404; }}
         location = /host {{ if ($host = www.example.net) {{ return 204; }} return 404; }} }}
 {}{}}}
 ",
@@ -215,7 +217,7 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    fn start(body: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
+    pub(super) fn start(body: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         Self {

@@ -17,8 +17,8 @@ use weir_tests::lab::{Client, Decapsulator, Lab, LabError, Node, Process, WebSer
 use weir_tests::stage::{Config, Director, hold_quietly};
 
 /// One mode, and what a scenario must know of it.
-pub(super) struct Mode {
-    pub(super) name: &'static str,
+pub(crate) struct Mode {
+    pub(crate) name: &'static str,
     forward: &'static str,
     /// `tunnel` in the file, for outer IPv4.
     tunnel: &'static str,
@@ -50,7 +50,7 @@ const fn plain(name: &'static str, host: u8) -> Mode {
 }
 
 /// Every mode; VXLAN has to name the servers' network and MAC address.
-pub(super) const MODES: [Mode; 9] = [
+pub(crate) const MODES: [Mode; 9] = [
     plain("dr", 100),
     tunnel("ipip", r#"{ type = "ipip" }"#, 0, 101),
     Mode {
@@ -72,13 +72,13 @@ pub(super) const MODES: [Mode; 9] = [
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     V4,
     V6,
 }
 
 impl Family {
-    pub(super) const BOTH: [Self; 2] = [Self::V4, Self::V6];
+    pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
     fn other(self) -> Self {
         match self {
@@ -88,7 +88,7 @@ impl Family {
     }
 
     /// Host number `host` of the servers' subnet.
-    pub(super) fn near(self, host: u8) -> String {
+    pub(crate) fn near(self, host: u8) -> String {
         match self {
             Self::V4 => format!("192.0.2.{host}"),
             Self::V6 => format!("2001:db8::{host}"),
@@ -96,7 +96,7 @@ impl Family {
     }
 
     /// Host number `host` of the subnet whose answers go through the load balancer.
-    pub(super) fn far(self, host: u8) -> String {
+    pub(crate) fn far(self, host: u8) -> String {
         match self {
             Self::V4 => format!("203.0.113.{host}"),
             Self::V6 => format!("2001:db8:1::{host}"),
@@ -105,7 +105,7 @@ impl Family {
 }
 
 /// `address`, `port` as a URL or a configuration has them.
-pub(super) fn socket(address: &str, port: u16) -> String {
+pub(crate) fn socket(address: &str, port: u16) -> String {
     if address.contains(':') {
         format!("[{address}]:{port}")
     } else {
@@ -114,7 +114,7 @@ pub(super) fn socket(address: &str, port: u16) -> String {
 }
 
 impl Mode {
-    pub(super) fn vip(&self, family: Family) -> String {
+    pub(crate) fn vip(&self, family: Family) -> String {
         if self.forward == "nat" {
             family.far(self.host)
         } else {
@@ -122,17 +122,17 @@ impl Mode {
         }
     }
 
-    pub(super) fn url(&self, family: Family, page: &str) -> String {
+    pub(crate) fn url(&self, family: Family, page: &str) -> String {
         format!("http://{}/{page}", socket(&self.vip(family), 80))
     }
 
     /// Whether the servers hold the virtual address themselves.
-    pub(super) fn on_servers(&self) -> bool {
+    pub(crate) fn on_servers(&self) -> bool {
         matches!(self.forward, "dr" | "tunnel")
     }
 
     /// What the servers see as the client.
-    pub(super) fn client_seen(&self, family: Family) -> String {
+    pub(crate) fn client_seen(&self, family: Family) -> String {
         match self.forward {
             "nat" => family.far(10),
             "fullnat" => family.near(50),
@@ -140,16 +140,21 @@ impl Mode {
         }
     }
 
+    /// The family of the outer packet; without a tunnel, of the packet.
+    pub(crate) fn outer(&self, family: Family) -> Family {
+        if self.crossed { family.other() } else { family }
+    }
+
     /// The largest packet to the virtual address, where it is less than the wire's.
-    pub(super) fn path_mtu(&self, family: Family) -> Option<u16> {
-        let outer = if self.crossed { family.other() } else { family };
+    pub(crate) fn path_mtu(&self, family: Family) -> Option<u16> {
+        let outer = self.outer(family);
         let ip = if outer == Family::V4 { 20 } else { 40 };
         self.shim_bytes.map(|shim| 1500 - ip - shim)
     }
 
-    fn service(&self, family: Family, protocol: &str, port: u16, servers: u8) -> String {
+    pub(crate) fn service(&self, family: Family, protocol: &str, port: u16, servers: u8) -> String {
         let Self { name, forward, .. } = self;
-        let outer = if self.crossed { family.other() } else { family };
+        let outer = self.outer(family);
         let suffix = if family == Family::V4 { "" } else { "6" };
         let address = socket(&self.vip(family), port);
         let mut text = format!(
@@ -188,13 +193,13 @@ impl Mode {
 }
 
 /// Where iperf3 is found; it needs one server, because its data and its commands must meet.
-pub(super) const IPERF: u16 = 5201;
+pub(crate) const IPERF: u16 = 5201;
 
 /// The MSS that iperf3 is held to through NAT.
-pub(super) const NAT_MSS_MAX: u64 = 1200;
+pub(crate) const NAT_MSS_MAX: u64 = 1200;
 
 /// The whole `weir.toml`.
-pub(super) fn config(workers: &[u16]) -> Config {
+pub(crate) fn config(workers: &[u16]) -> Config {
     let mut text = format!(
         r#"[dataplane]
 workers = {workers:?}
@@ -226,16 +231,16 @@ addresses = ["192.0.2.2/24", "203.0.113.2/24", "2001:db8::2/64", "2001:db8:1::2/
 }
 
 /// Everybody, in the order in which they leave.
-pub(super) struct Cast {
-    pub(super) client: Client,
-    pub(super) director: Director,
-    pub(super) servers: Vec<WebServer>,
-    pub(super) tunnels: Vec<Decapsulator>,
+pub(crate) struct Cast {
+    pub(crate) client: Client,
+    pub(crate) director: Director,
+    pub(crate) servers: Vec<WebServer>,
+    pub(crate) tunnels: Vec<Decapsulator>,
     _performers: Vec<Process>,
 }
 
 impl Cast {
-    pub(super) fn start(lab: &mut Lab, workers: &[u16]) -> Result<Self, LabError> {
+    pub(crate) fn start(lab: &mut Lab, workers: &[u16]) -> Result<Self, LabError> {
         let client = lab.add_node("client", "eth0")?;
         allow_v6(&client)?;
         for family in Family::BOTH {
@@ -271,7 +276,7 @@ impl Cast {
 }
 
 /// IPv6 is off in a lab's namespaces unless wanted. Routers and duplicates are none of its business.
-pub(super) fn allow_v6(node: &Node) -> Result<(), LabError> {
+pub(crate) fn allow_v6(node: &Node) -> Result<(), LabError> {
     for scope in ["all", "default"] {
         node.sysctl(&format!("net.ipv6.conf.{scope}.accept_ra"), "0")?;
         node.sysctl(&format!("net.ipv6.conf.{scope}.accept_dad"), "0")?;
@@ -281,7 +286,7 @@ pub(super) fn allow_v6(node: &Node) -> Result<(), LabError> {
 }
 
 /// Adds an address of a /24 or /64.
-pub(super) fn add_address(node: &Node, interface: &str, address: &str) -> Result<(), LabError> {
+pub(crate) fn add_address(node: &Node, interface: &str, address: &str) -> Result<(), LabError> {
     if address.contains(':') {
         node.ip(&format!("address add {address}/64 dev {interface} nodad"))
     } else {
@@ -289,7 +294,7 @@ pub(super) fn add_address(node: &Node, interface: &str, address: &str) -> Result
     }
 }
 
-fn prepare_server(node: &Node, number: u8) -> Result<(), LabError> {
+pub(crate) fn prepare_server(node: &Node, number: u8) -> Result<(), LabError> {
     allow_v6(node)?;
     for family in Family::BOTH {
         add_address(node, "eth0", &family.near(10 + number))?;

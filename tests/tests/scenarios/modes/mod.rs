@@ -1,7 +1,7 @@
 //! Every mode, for IPv4 and IPv6, with one worker and with two: requests, large bodies in both directions at MTU 1500, iperf3.
 
 mod around;
-mod cast;
+pub(crate) mod cast;
 mod masquerade;
 
 use std::time::{Duration, Instant};
