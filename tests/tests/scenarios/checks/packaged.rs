@@ -157,7 +157,7 @@ fn prepare(dir: &Path) -> Result<(), LabError> {
     // Where AppArmor confines the packaged program to the package's folders, a copy of it is free.
     fs::copy("/usr/sbin/slapd", dir.join("slapd")).map_err(failed("copy slapd"))?;
     for (name, text) in [
-        ("dovecot.conf", dovecot(dir)),
+        ("dovecot.conf", dovecot(dir, &run("dovecot", "--version")?)),
         ("vsftpd.conf", vsftpd(dir)),
         ("slapd.conf", slapd(dir)),
         ("kamailio.cfg", KAMAILIO.to_owned()),
@@ -200,30 +200,21 @@ fn start(node: &Node, dir: &Path) -> Result<Vec<Process>, LabError> {
     lines.into_iter().map(start).collect()
 }
 
-/// Everything runs as nobody, and logins are not delayed after a bad one (`anvil-auth-penalty`).
-fn dovecot(dir: &Path) -> String {
+/// Everything runs as nobody, and logins are not delayed after a bad one (`anvil-auth-penalty`). Debian 12 and Ubuntu 24.04 have
+/// Dovecot 2.3, Debian 13 has 2.4, which renamed half of its settings and refuses a file that does not begin with its version.
+fn dovecot(dir: &Path, version: &str) -> String {
     let dir = dir.display();
     let listener = |name: &str, port: u16, more: &str| {
         format!("  inet_listener {name} {{\n    port = {port}\n    {more}\n  }}\n")
     };
     let imap = listener("imap", IMAP, "") + &listener("imaps", IMAPS, "ssl = yes");
     let pop = listener("pop3", POP, "") + &listener("pop3s", 0, "");
-    format!(
-        "protocols = imap pop3
-base_dir = {dir}/dovecot
-state_dir = {dir}/dovecot
-log_path = /dev/stderr
-ssl = yes
-ssl_cert = <{dir}/good.pem
+    let (head, own) = if version.starts_with("2.3") {
+        let own = format!(
+            "ssl_cert = <{dir}/good.pem
 ssl_key = <{dir}/good.key
 disable_plaintext_auth = no
-default_login_user = nobody
-default_internal_user = nobody
-default_internal_group = nogroup
-first_valid_uid = 1
-first_valid_gid = 0
 mail_location = maildir:{dir}/mail
-auth_failure_delay = 0
 passdb {{
   driver = static
   args = password=secret
@@ -231,7 +222,45 @@ passdb {{
 userdb {{
   driver = static
   args = uid=nobody gid=nogroup home={dir}/mail
+}}"
+        );
+        ("", own)
+    } else {
+        let own = format!(
+            "ssl_server_cert_file = {dir}/good.pem
+ssl_server_key_file = {dir}/good.key
+auth_allow_cleartext = yes
+mail_driver = maildir
+mail_path = {dir}/mail
+passdb static {{
+  password = secret
 }}
+userdb static {{
+  fields {{
+    uid = nobody
+    gid = nogroup
+    home = {dir}/mail
+  }}
+}}"
+        );
+        (
+            "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n",
+            own,
+        )
+    };
+    format!(
+        "{head}protocols = imap pop3
+base_dir = {dir}/dovecot
+state_dir = {dir}/dovecot
+log_path = /dev/stderr
+ssl = yes
+default_login_user = nobody
+default_internal_user = nobody
+default_internal_group = nogroup
+first_valid_uid = 1
+first_valid_gid = 0
+auth_failure_delay = 0
+{own}
 service imap-login {{
   chroot =
 {imap}}}
