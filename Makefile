@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD = cargo build --workspace --bins
 
-.PHONY: help demo demo-down test test-pure test-loom test-vdev test-net test-asan test-qemu lint fuzz bench bench-micro bench-check bench-failover bench-health clean
+.PHONY: help demo demo-down test test-pure test-loom test-vdev test-net test-asan test-qemu lint fuzz bench bench-micro bench-check bench-failover bench-takeover bench-health clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -75,6 +75,11 @@ bench-failover: ## KILLS kills (100) of the active director at adverts of 10 ms:
 	@scripts/install-deps rust build lab
 	cargo build --workspace --bins --release
 	WEIR_KILLS=$(or $(KILLS),100) WEIR_REQUIRE_PRIVILEGED=1 WEIR_BIN_DIR=$(abspath $(TARGET))/release cargo test -p weir-tests --test scenarios -- --exact --nocapture directors::kills::a_client_waits_for_a_killed_director
+
+bench-takeover: ## TURNS take-overs (10) of weir and of keepalived by turns in five cases, judged at + 5 ms (as root, 5 minutes); RECORD=1: into RESULTS.md
+	@scripts/install-deps rust build lab
+	cargo build --workspace --bins --release
+	$(if $(RECORD),WEIR_RECORD=$(abspath benches/RESULTS.md)) WEIR_TAKEOVERS=$(or $(TURNS),10) WEIR_REQUIRE_PRIVILEGED=1 WEIR_BIN_DIR=$(abspath $(TARGET))/release cargo test -p weir-tests --test scenarios -- --exact --nocapture vrrp::takeover::take_over_times_beside_keepalived
 
 clean: ## build results, and every laboratory that was left behind
 	-@test ! -x $(TARGET)/debug/weir-demo || $(TARGET)/debug/weir-demo --down

@@ -72,7 +72,7 @@ pub struct Vrrp {
     pub announce_interval_ms: u32,
     /// The addresses are at the virtual router's MAC address instead of the port's.
     pub virtual_mac: bool,
-    /// The shared addresses answer echo requests.
+    /// The shared addresses answer for themselves: on a port echo requests, on a kernel interface whatever runs there.
     pub accept: bool,
     /// The interface counts as up only when it has been for this long.
     pub link_up_delay_ms: u32,
@@ -231,9 +231,13 @@ impl Vrrp {
         vrrp
     }
 
+    /// What it holds while active, advertised or not.
+    pub fn all_addresses(&self) -> impl Iterator<Item = IpNet> {
+        self.addresses.iter().chain(&self.excluded_addresses).copied()
+    }
+
     /// Whether it holds `address` while active.
     pub fn holds(&self, address: IpAddr) -> bool {
-        let mut all = self.addresses.iter().chain(&self.excluded_addresses);
-        all.any(|held| held.addr() == address)
+        self.all_addresses().any(|held| held.addr() == address)
     }
 }

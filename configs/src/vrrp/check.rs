@@ -97,13 +97,6 @@ pub(super) fn check(fields: &Fields<'_, '_>, vrrp: &Vrrp, addresses: &[At<IpNet>
             "lower the priority, or leave `preempt` and `preempt_delay_ms` out",
         );
     }
-    if !vrrp.accept && vrrp.port.is_none() {
-        fault(
-            "accept",
-            "a kernel interface answers for every address it holds".to_owned(),
-            "leave `accept` out, or let the data plane hold the addresses by `port`",
-        );
-    }
     if !vrrp.preempt && vrrp.preempt_delay_ms != 0 {
         fault(
             "preempt_delay_ms",

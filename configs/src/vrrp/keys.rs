@@ -166,7 +166,7 @@ pub(crate) static SECTION: Section = Section {
             "accept",
             "true or false",
             Some("true"),
-            "the shared addresses answer echo requests; false needs a port",
+            "the shared addresses answer echo requests; on a kernel interface false drops all that is sent to them (by `nft`)",
         ),
         key(
             "link_up_delay_ms",

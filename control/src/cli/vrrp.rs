@@ -27,6 +27,9 @@ const FOLLOW: Duration = Duration::from_millis(250);
 pub struct VrrpArguments {
     /// Only this virtual router, with everything there is to know about it.
     pub name: Option<String>,
+    /// Print states and statistics as keepalived's JSON dump has them, for what reads that.
+    #[arg(long, conflicts_with = "name")]
+    pub keepalived_json: bool,
     /// Repetition.
     #[command(flatten)]
     pub watch: Watch,
@@ -60,6 +63,10 @@ fn tone(state: &str) -> Tone {
 }
 
 pub(super) fn show(arguments: &VrrpArguments, json: bool, client: &Client) -> Result<(), Failure> {
+    if arguments.keepalived_json {
+        let dump = || client.get("/v1/vrrp/keepalived", &[]);
+        return repeat(&arguments.watch, true, dump, |_, _| Ok(String::new()));
+    }
     let ask = || client.get("/v1/vrrp", &[]);
     repeat(&arguments.watch, json, ask, |answer, style| {
         let all: Vrrps = typed(answer)?;

@@ -7,7 +7,7 @@ use super::notify::Job;
 use super::runtime::{Surroundings, is_fault, keepalived_word};
 use super::socket::Endpoint;
 use super::status::{Active, Change, Next, Status, Track};
-use super::{Wanted, macvlan, resolve};
+use super::{Wanted, filter, macvlan, resolve};
 use crate::clock::Clock;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -71,6 +71,9 @@ fn trackers(wanted: &Wanted) -> Vec<Tracker> {
         trackers.push(implied(DATAPLANE.to_owned()));
         trackers.push(implied(weir_configs::Tracked::Port(port.clone()).label()));
     }
+    if wanted.is_filtered() {
+        trackers.push(implied(filter::LABEL.to_owned()));
+    }
     trackers.extend(wanted.vrrp.tracks.iter().map(|track| Tracker {
         name: track.what.label(),
         weight: track.weight,
@@ -85,6 +88,8 @@ impl Instance {
         let mut tracking = Tracking::new(trackers(wanted));
         // Nothing is claimed before a dataplane is there to claim it in.
         tracking.set(DATAPLANE, false);
+        // Nor before the filter is.
+        tracking.set(filter::LABEL, false);
         Self {
             wanted: wanted.clone(),
             link: None,
@@ -218,7 +223,8 @@ impl Instance {
     }
 
     pub(super) fn reconfigure(&mut self, now: Instant, wanted: Wanted, around: &Surroundings) {
-        if self.wanted.vrrp.tracks != wanted.vrrp.tracks {
+        let filtered = wanted.is_filtered();
+        if self.wanted.vrrp.tracks != wanted.vrrp.tracks || self.wanted.is_filtered() != filtered {
             let before = std::mem::replace(&mut self.tracking, Tracking::new(trackers(&wanted)));
             for known in before.trackers() {
                 if let Some(up) = known.up {

@@ -9,6 +9,7 @@
 //! Programs that are run ([`notify`], [`track`]) are the business of the daemon's runtime, not of that thread.
 
 mod announce;
+mod filter;
 mod instance;
 mod kernel;
 mod link;
@@ -88,6 +89,14 @@ pub(crate) struct Wanted {
     pub(crate) interface: String,
 }
 
+impl Wanted {
+    /// Whether a packet filter keeps the kernel from accepting what is sent to its addresses. Their owner accepts it
+    /// always.
+    fn is_filtered(&self) -> bool {
+        !self.vrrp.accept && self.vrrp.port.is_none() && self.vrrp.priority != 255
+    }
+}
+
 /// Tells virtual routers of what they track, from any thread.
 #[derive(Debug, Clone)]
 pub struct Tracker {
@@ -117,6 +126,8 @@ pub struct Vrrp {
     shared: Arc<Mutex<Shared>>,
     held: watch::Receiver<Holdings>,
     trackers: track::Trackers,
+    /// There from the first virtual router on a kernel interface on.
+    filter: Option<filter::Filter>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -153,6 +164,7 @@ impl Vrrp {
             wake,
             shared,
             held,
+            filter: None,
             thread: Some(thread),
         })
     }
@@ -178,7 +190,21 @@ impl Vrrp {
         });
         let wanted: Vec<Wanted> = wanted.collect();
         self.trackers.watch(&wanted);
+        self.filter(&wanted);
         self.command(Command::Configure(wanted));
+    }
+
+    /// Has kernel interfaces accept nothing for addresses that are to accept nothing.
+    fn filter(&mut self, wanted: &[Wanted]) {
+        if self.filter.is_none() && wanted.iter().all(|wanted| wanted.vrrp.port.is_some()) {
+            return;
+        }
+        let tracker = self.tracker();
+        let silent = wanted.iter().filter(|wanted| wanted.is_filtered());
+        let addresses = silent.flat_map(|wanted| wanted.vrrp.all_addresses().map(|net| net.addr()));
+        self.filter
+            .get_or_insert_with(|| filter::Filter::start(tracker))
+            .set(addresses.collect());
     }
 
     /// How the dataplane is to hold `address`: a shared one while we are active, any other one always.
@@ -267,6 +293,10 @@ impl Vrrp {
             && thread.join().is_err()
         {
             tracing::error!("the VRRP thread panicked");
+        }
+        // After the addresses.
+        if let Some(filter) = self.filter.take() {
+            filter.end();
         }
     }
 

@@ -280,7 +280,7 @@ fn bad_v2() -> Vec<Bad> {
 
 #[test]
 fn bad_advertisements_are_counted_by_name_and_change_nothing() {
-    let password = &super::FLAVOURS[0];
+    let password = &super::PASSWORD;
     for (flavour, bad) in [(&FAST, bad_v3()), (password, bad_v2())] {
         scenario(&format!("vrrp: bad advertisements of {}", flavour.name), |lab| {
             let directors = Directors::new(lab)?;
