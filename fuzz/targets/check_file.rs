@@ -4,9 +4,7 @@
 mod run;
 
 use libfuzzer_sys::fuzz_target;
-use weir_proto::health::Dialogue;
 
 fuzz_target!(|data: &[u8]| {
-    let dialogue = Dialogue::File("/weight".into());
-    run::run(dialogue, data);
+    run::check("check_file", data);
 });

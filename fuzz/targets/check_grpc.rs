@@ -4,9 +4,7 @@
 mod run;
 
 use libfuzzer_sys::fuzz_target;
-use weir_proto::health::Dialogue;
 
 fuzz_target!(|data: &[u8]| {
-    let dialogue = Dialogue::Grpc("s".into());
-    run::run(dialogue, data);
+    run::check("check_grpc", data);
 });

@@ -4,22 +4,7 @@
 mod run;
 
 use libfuzzer_sys::fuzz_target;
-use weir_proto::health::Dialogue;
-use weir_proto::health::http::Get;
-use weir_proto::health::http::body::{Body, Digest};
-use weir_proto::health::pattern::Pattern;
 
 fuzz_target!(|data: &[u8]| {
-    let dialogue = Dialogue::Http(vec![Get {
-        path: "/".into(),
-        host: "h".into(),
-        body: Body {
-            regex: Some(Pattern::new("(a|b)*c$")),
-            digest: Some(Digest::Md5([0; 16])),
-            bytes_max: 4_096,
-            ..Body::default()
-        },
-        ..Get::default()
-    }]);
-    run::run(dialogue, data);
+    run::check("check_http_body", data);
 });

@@ -4,10 +4,7 @@
 mod run;
 
 use libfuzzer_sys::fuzz_target;
-use weir_proto::health::Dialogue;
-use weir_proto::health::preset;
 
 fuzz_target!(|data: &[u8]| {
-    let dialogue = Dialogue::Talk(preset::ldap(None));
-    run::run(dialogue, data);
+    run::check("check_ldap", data);
 });

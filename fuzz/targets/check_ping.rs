@@ -4,10 +4,7 @@
 mod run;
 
 use libfuzzer_sys::fuzz_target;
-use weir_proto::health::Dialogue;
-use weir_proto::health::ping::Echo;
 
 fuzz_target!(|data: &[u8]| {
-    let dialogue = Dialogue::Ping(Echo::V4);
-    run::run(dialogue, data);
+    run::check("check_ping", data);
 });

@@ -216,23 +216,16 @@ impl HeadReader {
     }
 }
 
-/// One past the empty line that ends a head, looking only where it can newly be: from just before `from`.
+/// One past the empty line that ends a head, looking only where it can newly be: from just before `from`. Either line may end
+/// without its CR (RFC 9112 §2.2), as the parser takes it.
 fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
-    let start = from.saturating_sub(3);
-    let tail = &bytes[start..];
-    let crlf = tail
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .map(|at| at + 4);
-    let bare = tail
-        .windows(2)
-        .position(|window| window == b"\n\n")
-        .map(|at| at + 2);
-    match (crlf, bare) {
-        (Some(a), Some(b)) => Some(start + a.min(b)),
-        (Some(end), None) | (None, Some(end)) => Some(start + end),
-        (None, None) => None,
-    }
+    let start = from.saturating_sub(2);
+    let mut ends = bytes.iter().enumerate().skip(start);
+    ends.find_map(|(at, &byte)| match (byte, bytes.get(at + 1), bytes.get(at + 2)) {
+        (b'\n', Some(b'\n'), _) => Some(at + 2),
+        (b'\n', Some(b'\r'), Some(b'\n')) => Some(at + 3),
+        _ => None,
+    })
 }
 
 fn parse_head(head: &[u8]) -> Result<(u16, Framing), HeadError> {

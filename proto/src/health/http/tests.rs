@@ -75,6 +75,8 @@ fn replies() -> Vec<(Vec<u8>, Result<Option<u16>, HeadError>)> {
         (b"HTTP/1.0 503 No\r\nA: b\r\n\r\nbody".to_vec(), Ok(Some(503))),
         (b"HTTP/1.1 204\r\n\r\n".to_vec(), Ok(Some(204))),
         (b"HTTP/1.1 200 OK\n\n".to_vec(), Ok(Some(200))),
+        (b"HTTP/1.1 200 OK\nA: b\n\r\nbody\r\n\r\n".to_vec(), Ok(Some(200))),
+        (b"HTTP/1.1 200 OK\r\nA: b\r\n\nbody".to_vec(), Ok(Some(200))),
         (
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n".to_vec(),
             Ok(Some(404)),

@@ -1,0 +1,10 @@
+//! What a program may end with, as a health check.
+#![no_main]
+
+mod run;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    run::check("check_script", data);
+});
