@@ -21,33 +21,49 @@ const FLOWS: u32 = 1024;
 /// Room for them, and for those of the cases that make flows.
 const FLOWS_MAX: usize = 1 << 20;
 
-/// A case: how packets are forwarded, and whether each begins a flow.
+/// A case: how packets are forwarded, and what they are.
 struct Case {
     name: &'static str,
     forward: Forward,
-    new_flows: bool,
+    packets: Packets,
 }
 
-const CASES: [Case; 4] = [
+/// What packets of a case are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Packets {
+    /// Of flows that exist.
+    Hits,
+    /// Each begins a flow.
+    New,
+    /// Each would begin one, but every entry holds one already.
+    Refused,
+}
+
+const CASES: [Case; 5] = [
     Case {
         name: "dr-hit",
         forward: Forward::Dr,
-        new_flows: false,
+        packets: Packets::Hits,
     },
     Case {
         name: "ipip-hit",
         forward: Forward::Tunnel(Tunnel::Ipip),
-        new_flows: false,
+        packets: Packets::Hits,
     },
     Case {
         name: "nat-hit",
         forward: Forward::Nat,
-        new_flows: false,
+        packets: Packets::Hits,
     },
     Case {
         name: "dr-new",
         forward: Forward::Dr,
-        new_flows: true,
+        packets: Packets::New,
+    },
+    Case {
+        name: "dr-full",
+        forward: Forward::Dr,
+        packets: Packets::Refused,
     },
 ];
 
@@ -83,18 +99,24 @@ fn usage() -> ExitCode {
 }
 
 fn run(case: &Case, packets: u32) -> u64 {
-    let mut world = World::new(case.forward, FLOWS_MAX);
+    let flows_max = match case.packets {
+        Packets::Hits | Packets::New => FLOWS_MAX,
+        Packets::Refused => FLOWS as usize,
+    };
+    let mut world = World::new(case.forward, flows_max);
     let ack = frame(ACK);
     let syn = frame(SYN);
-    if case.new_flows {
+    if case.packets == Packets::New {
         return bursts(packets).map(|first| world.send(&syn, first..)).sum();
     }
     for first in bursts(FLOWS) {
         world.send(&syn, first..);
     }
-    bursts(packets)
-        .map(|first| world.send(&ack, first % FLOWS..))
-        .sum()
+    let send = |first| match case.packets {
+        Packets::Refused => world.send(&syn, FLOWS + first..),
+        Packets::Hits | Packets::New => world.send(&ack, first % FLOWS..),
+    };
+    bursts(packets).map(send).sum()
 }
 
 fn copy(packets: u32) -> u64 {

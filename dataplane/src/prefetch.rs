@@ -90,6 +90,14 @@ impl<T> Spread<T> {
         // length never changes.
         unsafe { self.0.get_unchecked(self.place(bits)) }
     }
+
+    /// The element a hash names, for changes.
+    #[inline(always)]
+    pub fn at_mut(&mut self, bits: u32) -> &mut T {
+        let place = self.place(bits);
+        // SAFETY: as in `at`; the exclusive borrow of the slice is the element's.
+        unsafe { self.0.get_unchecked_mut(place) }
+    }
 }
 
 impl<T> core::ops::Index<usize> for Spread<T> {

@@ -88,6 +88,20 @@ impl Bucket {
         (bits != 0).then(|| Ref(self.refs[bits.trailing_zeros() as usize % SLOTS]))
     }
 
+    /// An empty place, if nothing here has the tag and nothing whose home this is stands elsewhere: two facts by one load.
+    #[inline(always)]
+    pub(super) fn vacancy(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, tag: u16) -> Option<usize> {
+        let (same, empty) = (compare(&self.tags, tag), compare(&self.tags, 0));
+        (same | self.overflowed == 0 && empty != 0).then(|| empty.trailing_zeros() as usize % SLOTS)
+    }
+
+    /// Puts a reference into a place that [`vacancy`](Self::vacancy) gave.
+    #[inline(always)]
+    pub(super) fn set(&mut self, place: usize, tag: u16, reference: Ref) {
+        self.tags[place % SLOTS] = tag;
+        self.refs[place % SLOTS] = reference.0;
+    }
+
     #[inline]
     pub(super) fn get(&self, place: usize) -> Ref {
         Ref(self.refs[place])

@@ -38,6 +38,10 @@ impl Default for Candidate {
     }
 }
 
+/// Where the tuple of a new flow goes: a place of its home bucket.
+#[derive(Debug, Clone, Copy)]
+pub struct Vacancy(usize);
+
 /// The flows of one family on one worker.
 #[derive(Debug)]
 pub struct Table<F: Family> {
@@ -125,6 +129,18 @@ impl<F: Family> Table<F> {
     /// Whether flows were refused lately: then a packet without a flow may belong to one of those.
     pub const fn is_crowded(&self) -> bool {
         self.crowded
+    }
+
+    /// Whether every entry holds a flow.
+    #[inline(always)]
+    pub const fn is_full(&self) -> bool {
+        self.used as usize == self.entries.len()
+    }
+
+    /// Notes that a flow was refused because the table is full.
+    #[inline(always)]
+    pub const fn refuse(&mut self) {
+        self.crowded = true;
     }
 
     /// Most flows it can hold.
@@ -228,6 +244,35 @@ impl<F: Family> Table<F> {
     pub fn is_absent(&self, hash: u64) -> bool {
         let home = self.buckets.at(hash as u32);
         self.compare(home, tag_of(hash)).next().is_none() && !home.has_overflowed()
+    }
+
+    /// The place for a tuple that no entry has, where a look at the home bucket tells that and has one.
+    #[inline(always)]
+    pub fn vacancy(&self, hash: u64) -> Option<Vacancy> {
+        let home = self.buckets.at(hash as u32);
+        let place = if self.portable {
+            home.vacancy(prefetch::matches_portable, tag_of(hash))
+        } else {
+            home.vacancy(prefetch::matches, tag_of(hash))
+        };
+        place.map(Vacancy)
+    }
+
+    /// Adds a flow without a reverse tuple, whose forward tuple has this hash, at the vacancy this hash gave; the table has
+    /// not changed since.
+    ///
+    /// # Errors
+    /// [`Full`], and nothing changed, when there is no entry.
+    #[inline(always)]
+    pub fn occupy(&mut self, vacancy: Vacancy, hash: u64, entry: Entry<F>) -> Result<u32, Full> {
+        let index = self.claim()?;
+        if let Some(free) = self.entries.get_mut(index as usize) {
+            *free = entry;
+        }
+        self.buckets
+            .at_mut(hash as u32)
+            .set(vacancy.0, tag_of(hash), Ref::new(index, false));
+        Ok(index)
     }
 
     /// The entry that has `key` as one of its tuples.
@@ -364,9 +409,18 @@ impl<F: Family> Table<F> {
         self.release(index);
     }
 
+    #[inline(always)]
     fn claim(&mut self) -> Result<u32, Full> {
         let index = if let Some(index) = self.free.checked_sub(1) {
             self.free = self.entries[index as usize].link;
+            // The one that is taken next lies anywhere.
+            if let Some(next) = self
+                .free
+                .checked_sub(1)
+                .and_then(|next| self.entries.get(next as usize))
+            {
+                prefetch::read(next);
+            }
             index
         } else if (self.high_water as usize) < self.entries.len() {
             self.high_water += 1;

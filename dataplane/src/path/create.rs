@@ -7,7 +7,7 @@ use super::lookup::track;
 use super::remote::Notes;
 use super::{Context, Fate, Lane, Stop};
 use crate::egress::Mode;
-use crate::family::Family;
+use crate::family::{Family, Key};
 use crate::flow::{Direction, Entry, Flags, Tick};
 use crate::forward::fullnat;
 use crate::parse::tcp_flag::{RST, SYN};
@@ -32,7 +32,7 @@ const fn after_syn(no_output: bool) -> State {
 }
 
 /// Addresses and ports of a packet as the schedulers want them.
-pub(crate) fn pick_input<F: Family>(key: &crate::family::Key<F>, now_s: u32, random: u64) -> PickInput {
+pub(crate) fn pick_input<F: Family>(key: &Key<F>, now_s: u32, random: u64) -> PickInput {
     PickInput {
         client: F::to_ip(key.src()),
         client_port: key.src_port(),
@@ -54,6 +54,40 @@ pub(crate) fn load_of(context: &Context<'_>, slot: u32) -> Load {
     }
 }
 
+/// Random bits for the choice of a server, where the scheduler wants any.
+pub(super) fn draw(service: &Service, context: &mut Context<'_>) -> u64 {
+    if service.scheduler.draws() {
+        context.own.random()
+    } else {
+        0
+    }
+}
+
+/// The server of a packet that gets no entry: by hash alone, the same for every packet of the flow as long as the servers
+/// stay.
+fn stateless_server<F: Family>(service: &Service, key: &Key<F>) -> Result<u32, DropReason> {
+    let input = pick_input(key, 0, 0);
+    let index = service
+        .scheduler
+        .pick_stateless(&input)
+        .ok_or(DropReason::NoServer)?;
+    Ok(service.scheduler.servers()[index].slot)
+}
+
+/// The server of a packet that would begin a flow while every entry holds one, where nothing but the entry stands against
+/// forwarding it by hash: the scheduler is not asked then. `None`: the usual way tells what becomes of it.
+pub(super) fn without_entry<F: Family>(
+    service: &Service,
+    key: &Key<F>,
+    context: &Context<'_>,
+) -> Option<u32> {
+    if service.spec.persistence.is_some() || service.scheduler.has_thresholds() {
+        return None;
+    }
+    let backend = stateless_server(service, key).ok()?;
+    (!context.shared.egress.mode(backend).is_nat()).then_some(backend)
+}
+
 impl<F: Notes> Lane<F> {
     /// Makes a flow for a packet that asks for `service`.
     pub(super) fn create(
@@ -71,12 +105,22 @@ impl<F: Notes> Lane<F> {
                 Err(DropReason::NoFlow.into())
             };
         }
+        let one_packet = service.spec.one_packet && key.protocol != TCP;
+        if self.table.is_full()
+            && !one_packet
+            && let Some(backend) = without_entry(service, &key, context)
+        {
+            self.table.refuse();
+            context.counters.row().flows_refused().add(1);
+            self.send_to(at, backend, (0, 0));
+            return Ok(());
+        }
         let (backend, template) = match self.pending[at].chosen {
             Some(backend) => (backend, None),
             None => self.choose_server(at, service, context)?,
         };
         let mode = context.shared.egress.mode(backend);
-        if service.spec.one_packet && key.protocol != TCP {
+        if one_packet {
             return self.one_packet(at, backend, service, context);
         }
         let mut entry = Entry::new(&key, backend, context.tick);
@@ -145,19 +189,14 @@ impl<F: Notes> Lane<F> {
         self.send_to(at, entry.backend, (entry.local_index, entry.local_port));
     }
 
-    /// Forwards by hash alone, the same way for every packet of the flow as long as the servers stay.
+    /// Forwards without an entry.
     pub(super) fn stateless(
         &mut self,
         at: usize,
         service: &Service,
         context: &Context<'_>,
     ) -> Result<(), Stop> {
-        let input = pick_input(&self.pending[at].key, context.now_s(), 0);
-        let index = service
-            .scheduler
-            .pick_stateless(&input)
-            .ok_or(DropReason::NoServer)?;
-        let backend = service.scheduler.servers()[index].slot;
+        let backend = stateless_server(service, &self.pending[at].key)?;
         if context.shared.egress.mode(backend).is_nat() {
             return Err(DropReason::FlowTableFull.into());
         }
@@ -180,7 +219,8 @@ impl<F: Notes> Lane<F> {
         context: &mut Context<'_>,
     ) -> Result<(u32, Option<u32>), Stop> {
         let key = &self.pending[at].key;
-        let input = pick_input(key, context.now_s(), context.own.random());
+        let random = draw(service, context);
+        let input = pick_input(key, context.now_s(), random);
         let Some(persistence) = service.spec.persistence else {
             return Ok((schedule(service, &input, context)?, None));
         };

@@ -3,7 +3,7 @@
 use weir_proto::time::Instant;
 use weir_rings::query::Explanation;
 
-use super::create::{client_of, load_of, pick_input, template_is_valid};
+use super::create::{client_of, draw, load_of, pick_input, template_is_valid};
 use super::decide::{Destination, Tag, destination};
 use super::remote::Notes;
 use super::reply::WayBack;
@@ -357,7 +357,8 @@ impl<F: Ip + Notes> New<'_, F> {
     fn choose(&self, story: &mut Story, context: &mut Context<'_>) -> Result<u32, Stop> {
         let (service, key) = (self.service, self.key);
         // The very random bits the packet would draw.
-        let input = pick_input(key, context.now_s(), context.own.random());
+        let random = draw(service, context);
+        let input = pick_input(key, context.now_s(), random);
         if let Some(persistence) = &service.spec.persistence {
             let client = client_of::<F>(service, persistence, key.src());
             match context.shared.templates.find(&client, context.tick) {

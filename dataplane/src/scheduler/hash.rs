@@ -6,6 +6,7 @@
 use core::net::IpAddr;
 
 use super::PickInput;
+use crate::hash::Seed;
 
 /// Any fixed value does, as long as every director has the same.
 const TUPLE_KEY: [u64; 2] = [0x7765_6972_2d74_7570, 0x6c65_2d68_6173_6831];
@@ -87,6 +88,24 @@ pub(super) fn tuple(input: &PickInput) -> u64 {
         &[client_high, client_low, destination_high, destination_low],
         36 << 56 | ports,
     )
+}
+
+/// As [`tuple`], in a tenth of the instructions: for every packet of a flood. With a key that everybody knows neither of them
+/// keeps anybody from aiming at a server.
+pub(super) fn spread(input: &PickInput) -> u64 {
+    const SEED: Seed = Seed::fixed(TUPLE_KEY[0]);
+    let ports = u64::from(input.client_port) << 16 | u64::from(input.destination_port);
+    match (input.client, input.destination) {
+        (IpAddr::V4(client), IpAddr::V4(destination)) => {
+            let pair = u64::from(client.to_bits()) << 32 | u64::from(destination.to_bits());
+            SEED.short(pair, ports)
+        }
+        (client, destination) => {
+            let [a, b] = words(client);
+            let [c, d] = words(destination);
+            SEED.long([a, b, c, d], ports)
+        }
+    }
 }
 
 /// The address alone.

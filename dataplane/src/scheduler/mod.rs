@@ -133,6 +133,10 @@ pub struct State {
     by_slot: Box<[(u32, u32)]>,
     /// Running sum of the weights, for [`State::pick_stateless`].
     shares: Box<[u64]>,
+    /// All have one weight, and it is not 0.
+    even: bool,
+    /// Any of them can always be chosen: none has weight 0 or a threshold.
+    all_usable: bool,
     overload: Overload,
     algorithm: Algorithm,
 }
@@ -180,13 +184,20 @@ impl State {
         let same_kind = previous.filter(|previous| previous.kind == kind);
         let algorithm = Algorithm::new(kind, flags, &servers, &by_slot, same_kind, tables);
         let shares = running_sum(&servers);
+        let even = servers.first().is_some_and(|first| {
+            first.weight > 0 && servers.iter().all(|server| server.weight == first.weight)
+        });
         let overload = Overload::new(&servers, previous);
+        let all_usable =
+            overload.is_unused() && !servers.is_empty() && servers.iter().all(|server| server.weight > 0);
         Ok(Self {
             kind,
             flags,
             servers,
             by_slot,
             shares,
+            even,
+            all_usable,
             overload,
             algorithm,
         })
@@ -224,6 +235,32 @@ impl State {
         self.choose(input, &load, true)
     }
 
+    /// What [`State::pick`] answers and does, where that takes a cursor only and nothing of the packet: the slot of the
+    /// server. `None`: this is to be asked of [`State::pick`]. `alone`: nobody else picks.
+    #[inline(always)]
+    pub(crate) fn pick_next(&self, alone: bool) -> Option<u32> {
+        let Algorithm::Rr(cursor) = &self.algorithm else {
+            return None;
+        };
+        if !self.all_usable {
+            return None;
+        }
+        let index = cursor.step(self.servers.len(), alone);
+        self.servers.get(index).map(|server| server.slot)
+    }
+
+    /// Whether [`State::pick`] reads [`PickInput::random`].
+    #[must_use]
+    pub const fn draws(&self) -> bool {
+        matches!(self.algorithm, Algorithm::Twos)
+    }
+
+    /// Whether servers can be full: then [`State::pick`] may refuse where [`State::pick_stateless`] would not.
+    #[must_use]
+    pub fn has_thresholds(&self) -> bool {
+        !self.overload.is_unused()
+    }
+
     /// What [`State::pick`] would answer now, without leaving a trace: no cursor moves, nothing is cached.
     pub fn peek(&self, input: &PickInput, load: impl Fn(u32) -> Load) -> Option<usize> {
         self.choose(input, &load, false)
@@ -247,8 +284,13 @@ impl State {
             return lookup.owner(input, self.flags);
         }
         let total = *self.shares.last()?;
-        let point = (u128::from(hash::tuple(input)) * u128::from(total)) >> 64;
-        let index = self.shares.partition_point(|&sum| u128::from(sum) <= point);
+        let share = |total: u64| ((u128::from(hash::spread(input)) * u128::from(total)) >> 64) as u64;
+        if self.even {
+            // The same place, without a search.
+            return Some(share(self.servers.len() as u64) as usize);
+        }
+        let point = share(total);
+        let index = self.shares.partition_point(|&sum| sum <= point);
         (index < self.servers.len()).then_some(index)
     }
 

@@ -29,6 +29,12 @@ impl Overload {
         }
     }
 
+    /// Whether no server has a threshold.
+    #[inline]
+    pub(super) const fn is_unused(&self) -> bool {
+        self.marks.is_empty()
+    }
+
     /// Is the server overloaded, given its connections? Clears the mark if it no longer holds, and if `commit`.
     #[inline]
     pub(super) fn check(&self, index: usize, server: &Server, total: impl Fn() -> u64, commit: bool) -> bool {

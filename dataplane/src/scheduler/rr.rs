@@ -32,6 +32,24 @@ impl Cursor {
             }
         }
     }
+
+    /// The next of so many servers that can all be used. Without others a store does where there would be a locked
+    /// instruction, which waits for every store before it.
+    #[inline(always)]
+    pub(super) fn step(&self, servers: usize, alone: bool) -> usize {
+        let mut cursor = self.0.load(Relaxed);
+        loop {
+            let chosen = if cursor as usize >= servers { 0 } else { cursor };
+            if alone {
+                self.0.store(chosen + 1, Relaxed);
+                return chosen as usize;
+            }
+            match self.0.compare_exchange_weak(cursor, chosen + 1, Relaxed, Relaxed) {
+                Ok(_) => return chosen as usize,
+                Err(seen) => cursor = seen,
+            }
+        }
+    }
 }
 
 fn next_usable<L: Fn(u32) -> Load>(pool: &Pool<'_, L>, start: usize) -> Option<usize> {

@@ -16,6 +16,7 @@ use weir_rings::counters::{CountersReader, Directory};
 use weir_rings::message::{BackendKey, Command, LocalAddressKey, RefuseReason, Vip};
 use weir_wire::MacAddr;
 
+use super::held;
 use super::hop::{HopKey, HopWish, Hops};
 use super::model::{Identity, Model, PortSpec, Undo};
 use super::slots::Slots;
@@ -105,6 +106,7 @@ pub struct Builder {
     /// How many servers have each VLAN for themselves.
     server_vlans: BTreeMap<u16, u32>,
     maglev: maglev::Tables,
+    held: held::Counts,
     current: Snapshot,
 }
 
@@ -135,6 +137,7 @@ impl Builder {
             owners: Tree::new(limits.backends as usize),
             directory: Map::new(limits.services as usize, seed),
             addresses: Map::new(limits.services as usize, seed),
+            held: held::Held::default(),
             hops: Map::new(limits.hops as usize, seed),
             routes: Arc::new((super::route::Lpm::new(&[]), Vec::new())),
             locals: Arc::default(),
@@ -161,6 +164,7 @@ impl Builder {
             gateways: BTreeSet::new(),
             server_vlans: BTreeMap::new(),
             maglev: maglev::Tables::default(),
+            held: held::Counts::default(),
             current,
         };
         builder.add_own_addresses();
@@ -398,7 +402,9 @@ impl Builder {
             for (address, _) in &port.addresses {
                 let mut entry = self.current.addresses.get(address).cloned().unwrap_or_default();
                 entry.own.push(weir_rings::message::PortId(id));
-                self.current.addresses.insert(*address, entry);
+                if self.current.addresses.insert(*address, entry).is_none() {
+                    self.held.add(*address, &mut self.current.held);
+                }
             }
         }
     }
@@ -411,9 +417,11 @@ impl Builder {
         self.current.vip_count =
             self.current.vip_count + usize::from(entry.vip.is_some()) - usize::from(was_vip);
         if entry.is_unused() {
-            self.current.addresses.remove(&address);
-        } else {
-            self.current.addresses.insert(address, entry);
+            if self.current.addresses.remove(&address).is_some() {
+                self.held.remove(address, &mut self.current.held);
+            }
+        } else if self.current.addresses.insert(address, entry).is_none() {
+            self.held.add(address, &mut self.current.held);
         }
     }
 

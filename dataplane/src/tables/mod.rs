@@ -5,6 +5,7 @@
 //! [`EgressTable`](crate::egress::EgressTable). Slots are stable numbers for services, backends and next hops.
 
 mod builder;
+mod held;
 mod hop;
 mod model;
 mod route;

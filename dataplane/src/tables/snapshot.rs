@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_rings::message::{self, PortId, Protocol, ServiceKey};
 
+use super::held::Held;
 use super::hop::HopKey;
 use super::model::PortSpec;
 use super::route::Lpm;
@@ -185,6 +186,8 @@ pub struct Snapshot {
     pub(super) owners: Tree<u32>,
     pub(super) directory: Map<ServiceKey, u32>,
     pub(super) addresses: Map<IpAddr, Address>,
+    /// Which IPv4 addresses cannot be among them.
+    pub(super) held: Held,
     /// Next hops known by address: egress slots.
     pub(super) hops: Map<HopKey, u32>,
     pub(super) routes: Arc<(Lpm, Vec<RouteWays>)>,
@@ -232,6 +235,12 @@ impl Snapshot {
     #[inline]
     pub fn address(&self, address: IpAddr) -> Option<&Address> {
         self.addresses.get(&address)
+    }
+
+    /// Whether an IPv4 address, as a little-endian machine loads it, may be one of ours. "No" is certain.
+    #[inline(always)]
+    pub(crate) fn may_be_ours(&self, loaded: u32) -> bool {
+        self.held.may_have(loaded)
     }
 
     /// A port's settings.

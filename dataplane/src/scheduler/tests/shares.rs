@@ -120,6 +120,44 @@ fn twos_takes_the_less_loaded_of_two() {
     assert!(counts[2].abs_diff(50_000 / 25) < 300, "{counts:?}, seed {seed}");
 }
 
+/// The short way gives what the long one gives, and moves the same cursor; it says so where it cannot.
+#[test]
+fn the_next_in_turn_is_the_one_that_would_be_picked() {
+    let (mut rng, _) = Rng::seeded();
+    for alone in [true, false] {
+        let [short, long] = [(); 2].map(|()| state(SchedulerKind::Rr, Flags::default(), servers(&[1, 5, 2])));
+        for _ in 0..20 {
+            let picked = long.pick(&input(&mut rng), idle).unwrap();
+            assert_eq!(short.pick_next(alone), Some(long.servers()[picked].slot));
+        }
+        let fewer = [short, long].map(|state| changed(&state, servers(&[1, 1])));
+        let picked = fewer[1].pick(&input(&mut rng), idle).unwrap();
+        assert_eq!(fewer[0].pick_next(alone), Some(fewer[1].servers()[picked].slot));
+    }
+    let mut limited = servers(&[1, 1]);
+    limited[0].upper_threshold = 9;
+    for (kind, pool) in [
+        (SchedulerKind::Rr, servers(&[1, 0])),
+        (SchedulerKind::Rr, limited),
+        (SchedulerKind::Rr, servers(&[])),
+        (SchedulerKind::Wrr, servers(&[1, 1])),
+    ] {
+        assert_eq!(state(kind, Flags::default(), pool).pick_next(true), None);
+    }
+}
+
+#[test]
+fn equal_weights_are_found_without_a_search() {
+    let (mut rng, _) = Rng::seeded();
+    // The same shares: a server of weight 0 behind them makes the search necessary.
+    let even = state(SchedulerKind::Wlc, Flags::default(), servers(&[7; 5]));
+    let searched = state(SchedulerKind::Wlc, Flags::default(), servers(&[7, 7, 7, 7, 7, 0]));
+    for _ in 0..1_000 {
+        let input = input(&mut rng);
+        assert_eq!(even.pick_stateless(&input), searched.pick_stateless(&input));
+    }
+}
+
 #[test]
 fn stateless_picks_share_by_weight_and_stay() {
     let (mut rng, seed) = Rng::seeded();
