@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::check::{self, Check};
 use crate::forward::{self, Forward, Tunnel};
+use crate::program;
 use crate::reader::{At, Fields};
 use crate::section::{Key, Section};
 use crate::text::{self, HostPort};
@@ -40,6 +41,12 @@ pub struct Backend {
     /// Further checks: all must pass.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+    /// Program with arguments, run when it comes up; empty: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notify_up: Vec<String>,
+    /// Program with arguments, run when it goes down; empty: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notify_down: Vec<String>,
 }
 
 impl Backend {
@@ -124,6 +131,18 @@ pub(crate) static SECTION: Section = Section {
             default: None,
             meaning: "several checks, which must all pass; with either of the two keys none of the service's is taken over",
         },
+        Key {
+            name: "notify_up",
+            kind: "a list of texts",
+            default: Some("[]"),
+            meaning: "program, by its whole path, and its arguments: run without a shell, as the pool's `script_user`, when the backend comes up by its checks or its traffic",
+        },
+        Key {
+            name: "notify_down",
+            kind: "a list of texts",
+            default: Some("[]"),
+            meaning: "the same for when it goes down",
+        },
     ],
 };
 
@@ -188,6 +207,8 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
         vlan,
         check,
         checks,
+        notify_up: program::read(fields, "notify_up"),
+        notify_down: program::read(fields, "notify_down"),
         ..place
     })
 }
@@ -224,6 +245,8 @@ pub(crate) fn read_place(
         vlan: None,
         check: None,
         checks: Vec::new(),
+        notify_up: Vec::new(),
+        notify_down: Vec::new(),
     };
     Some((place, host))
 }

@@ -55,6 +55,9 @@ pub struct Check {
     /// From probe to probe while the backend is down; `None`: the interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval_down_ms: Option<u32>,
+    /// A pass while the backend is down is followed by the next probe at once.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fast_recovery: bool,
     /// Holds back a backend that flaps; `None`: it may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flap: Option<Flap>,
@@ -394,6 +397,12 @@ pub(crate) static SECTION: Section = Section {
             meaning: "from one probe to the next while the backend is down, if that is sooner; left out: `interval_ms`",
         },
         Key {
+            name: "fast_recovery",
+            kind: "true or false",
+            default: Some("false"),
+            meaning: "a pass while the backend is down is followed by the next probe at once, until `rise` of them have brought it up",
+        },
+        Key {
             name: "flap",
             kind: "a table",
             default: None,
@@ -470,6 +479,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Check> {
         warmup_ms: fields.integer("warmup_ms", 10..=86_400_000),
         delay_before_retry_ms: fields.integer("delay_before_retry_ms", 10..=86_400_000),
         interval_down_ms: fields.integer("interval_down_ms", 10..=86_400_000),
+        fast_recovery: fields.boolean("fast_recovery").unwrap_or(false),
         flap: tempo::read_flap(fields),
         address: fields.parsed("address", text::address).map(|at| at.value),
         port: fields.integer("port", 1..=65_535),

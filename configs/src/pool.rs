@@ -1,11 +1,11 @@
 //! `pool = { … }`: what a service makes of its backends' health. keepalived's words have keepalived's meaning.
 
-use std::path::PathBuf;
-
 use serde::{Serialize, Serializer};
 use toml::de::DeValue;
 
 use crate::backend::{self, Backend, Inherited};
+use crate::passive::{self, Passive};
+use crate::program;
 use crate::reader::{Fields, Problem};
 use crate::section::{Key, Section};
 use crate::text;
@@ -15,7 +15,7 @@ use crate::text;
 pub struct Pool {
     /// Backends count as down until their checks pass for the first time.
     pub alpha: bool,
-    /// At its end control runs `quorum_down`.
+    /// At its end control runs `quorum_down`, and `notify_down` of backends that are up.
     pub omega: bool,
     /// The sum of weights of live backends that makes a service.
     pub quorum: u32,
@@ -95,17 +95,6 @@ impl Serialize for RemovalLimit {
     }
 }
 
-/// What the traffic itself shows about backends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Passive {
-    /// Seconds in a row in which connections stayed unanswered and none was established.
-    pub fall: u32,
-    /// The traffic alone takes a backend out; otherwise it only makes its check's next failure enough.
-    pub decides: bool,
-    /// How long a backend that was taken out by its traffic alone stays out.
-    pub hold_s: u32,
-}
-
 /// The stand-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SorryServer {
@@ -173,7 +162,7 @@ pub(crate) static SECTION: Section = Section {
             name: "omega",
             kind: "true or false",
             default: Some("false"),
-            meaning: "run `quorum_down` when weir-control stops, as keepalived does at shutdown",
+            meaning: "when weir-control stops, run `quorum_down`, and `notify_down` of backends that are up, as keepalived does at shutdown",
         },
         Key {
             name: "quorum",
@@ -203,13 +192,13 @@ pub(crate) static SECTION: Section = Section {
             name: "script_user",
             kind: "a text",
             default: Some("\"nobody\""),
-            meaning: "user those programs run as",
+            meaning: "user those programs and the backends' `notify_up` and `notify_down` run as",
         },
         Key {
             name: "inhibit_on_failure",
             kind: "true or false",
             default: None,
-            meaning: "true: a failed backend keeps its flows, and gets no new ones; false: it is removed, and its flows end; left out: true, unless `expire_nodest_conn` is set",
+            meaning: "true: a failed backend keeps its flows, and gets no new ones; false: it is removed, and its flows end, as keepalived does unless told otherwise; left out: true, unless `expire_nodest_conn` is set, so that a server that is only slow keeps its clients",
         },
         Key {
             name: "ha_suspend",
@@ -257,38 +246,13 @@ pub(crate) static SECTION: Section = Section {
             name: "passive",
             kind: "a table",
             default: None,
-            meaning: "what the traffic itself shows about backends, with protocol tcp and forward nat or fullnat; left out: not looked at",
+            meaning: "what the traffic itself shows about backends; left out: not looked at",
         },
         Key {
             name: "sorry_server",
             kind: "a table",
             default: None,
             meaning: "used instead of all backends while there is no quorum",
-        },
-    ],
-};
-
-pub(crate) static PASSIVE_SECTION: Section = Section {
-    header: "pool.passive",
-    meaning: "What the traffic itself shows: connections that a backend leaves unanswered, without any that is established.",
-    keys: &[
-        Key {
-            name: "fall",
-            kind: "a whole number from 1 to 1000",
-            default: Some("3"),
-            meaning: "so many seconds in a row in which connections stayed unanswered and none was established speak against a backend",
-        },
-        Key {
-            name: "decides",
-            kind: "true or false",
-            default: Some("false"),
-            meaning: "true: that alone takes it out for `hold_s`; false: the next failure of its check is enough, whatever the check's `fall`",
-        },
-        Key {
-            name: "hold_s",
-            kind: "a whole number of seconds from 1 to 86400",
-            default: Some("30"),
-            meaning: "how long a backend stays out that its traffic alone has taken out",
         },
     ],
 };
@@ -349,8 +313,8 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Pool {
         omega: fields.boolean("omega").unwrap_or(default.omega),
         quorum,
         hysteresis,
-        quorum_up: read_program(fields, "quorum_up"),
-        quorum_down: read_program(fields, "quorum_down"),
+        quorum_up: program::read(fields, "quorum_up"),
+        quorum_down: program::read(fields, "quorum_down"),
         script_user: fields
             .parsed("script_user", text::name)
             .map_or(default.script_user, |at| at.value),
@@ -371,8 +335,8 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Pool {
             .integer("drain_timeout_s", 1..=2_678_400)
             .unwrap_or(default.drain_timeout_s),
         passive: fields
-            .table("passive", &PASSIVE_SECTION)
-            .map(|table| read_passive(&table)),
+            .table("passive", &passive::SECTION)
+            .map(|table| passive::read(&table)),
         sorry_server,
     }
 }
@@ -381,39 +345,11 @@ fn milliseconds(fields: &Fields<'_, '_>, name: &str, default: u32) -> u32 {
     fields.integer(name, 10..=86_400_000).unwrap_or(default)
 }
 
-fn read_passive(fields: &Fields<'_, '_>) -> Passive {
-    Passive {
-        fall: fields.integer("fall", 1..=1_000).unwrap_or(3),
-        decides: fields.boolean("decides").unwrap_or(false),
-        hold_s: fields.integer("hold_s", 1..=86_400).unwrap_or(30),
-    }
-}
-
 fn read_sorry(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<SorryServer> {
     Some(SorryServer {
         inhibit: fields.boolean("inhibit").unwrap_or(true),
         server: SorryBackend(backend::read_place(fields, service)?.0),
     })
-}
-
-fn read_program(fields: &Fields<'_, '_>, name: &str) -> Vec<String> {
-    let words = fields.list(name, |text| {
-        if text.contains('\0') {
-            return Err(Problem::new("a zero byte in an argument", "leave it out"));
-        }
-        Ok(text.to_owned())
-    });
-    let words = words.unwrap_or_default();
-    if let Some(program) = words.first()
-        && !PathBuf::from(&program.value).is_absolute()
-    {
-        fields.context.error(
-            program.span.clone(),
-            format!("\"{}\" is not an absolute path", program.value.escape_debug()),
-            "write the whole path of the program first, then its arguments, each a text of its own: there is no shell",
-        );
-    }
-    words.into_iter().map(|word| word.value).collect()
 }
 
 fn read_limit(fields: &Fields<'_, '_>) -> Option<RemovalLimit> {

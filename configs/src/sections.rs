@@ -2,8 +2,8 @@
 
 use crate::section::{Key, Section};
 use crate::{
-    backend, bfd, check, control, dataplane, forward, ipvs, pool, port, route, service, sriov, tempo,
-    timeouts, vrrp,
+    backend, bfd, check, control, dataplane, forward, ipvs, passive, pool, port, route, service, sriov,
+    tempo, timeouts, vrrp,
 };
 
 pub(crate) static ROOT: Section = Section {
@@ -91,7 +91,7 @@ pub(crate) static SECTIONS: [&Section; 43] = [
     &sriov::VF_SECTION,
     &service::SECTION,
     &pool::SECTION,
-    &pool::PASSIVE_SECTION,
+    &passive::SECTION,
     &pool::SORRY_SECTION,
     &backend::SECTION,
     &forward::TUNNEL_SECTION,

@@ -9,6 +9,7 @@ use crate::backend::{self, Backend, Inherited};
 use crate::check::{self, Check};
 use crate::forward::{self, Forward, Tunnel};
 use crate::ipvs::{self, Ipvs};
+use crate::passive;
 use crate::pool::{self, Pool};
 use crate::reader::{At, Fields};
 use crate::scheduler::{Scheduler, SchedulerFlag};
@@ -554,25 +555,18 @@ fn check_sorry(fields: &Fields<'_, '_>, service: &Service) {
     }
 }
 
-/// Whether a server answers can only be seen where its replies pass, and where there must be some.
+/// Where `passive` would see nothing, or could be deceived, it is refused.
 fn check_passive(fields: &Fields<'_, '_>, service: &Service) {
     let forwards = service.backends.iter().map(|backend| backend.forward);
-    let replies_pass = |forward: Forward| matches!(forward, Forward::Nat | Forward::FullNat);
-    if service.pool.passive.is_none() {
-        return;
-    }
-    if service.protocol == Protocol::Udp {
-        fields.context.error(
-            fields.span_of("pool"),
-            "`passive` needs protocol \"tcp\"",
-            "leave it out: nobody has to answer a UDP packet",
-        );
-    } else if !forwards.chain([service.forward]).all(replies_pass) {
-        fields.context.error(
-            fields.span_of("pool"),
-            "`passive` needs forward \"nat\" or \"fullnat\"",
-            "leave it out: with direct return the answers of the servers do not pass here; use a check",
-        );
+    let seen = passive::Seen {
+        datagrams: service.protocol == Protocol::Udp,
+        replies: forwards.chain([service.forward]).all(passive::replies_pass),
+        spread: passive::spreads(service.scheduler) && service.persistence_timeout_s == 0,
+    };
+    if service.pool.passive.is_some()
+        && let Err((message, help)) = seen.check()
+    {
+        fields.context.error(fields.span_of("pool"), message, help);
     }
 }
 

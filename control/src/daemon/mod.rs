@@ -10,12 +10,16 @@
 //! - [`runtime`]: overrides, and backends that drain after their removal.
 //! - [`maintenance`]: backends that an operator works on; outlives this process.
 //! - [`pools`]: quorum, alarms, and whom they concern.
+//! - [`passive`]: what the traffic shows of backends.
+//! - [`programs`]: programs that are told of changes.
 //! - [`view`]: a snapshot for the API.
 
 mod apply;
 pub mod guard;
 mod maintenance;
+mod passive;
 pub mod pools;
+mod programs;
 mod runtime;
 mod settle;
 pub mod view;
@@ -30,7 +34,9 @@ use crate::systemd::Manager;
 use crate::vrrp::Vrrp;
 use apply::Candidate;
 use maintenance::Maintenance;
-use pools::{Job, Passive, PoolStates};
+use passive::Passive;
+use pools::{Notified, PoolStates};
+use programs::Programs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,8 +131,8 @@ pub struct Daemon {
     checks: Checks,
     pools: PoolStates,
     passive: Passive,
-    /// Takes programs of pools.
-    programs: mpsc::Sender<Job>,
+    notified: Notified,
+    programs: Programs,
     vrrp: Vrrp,
     bfd: Bfd,
     publisher: Publisher,
@@ -176,7 +182,8 @@ impl Daemon {
             checks,
             pools: PoolStates::new(),
             passive: Passive::default(),
-            programs: pools::runner(),
+            notified: Notified::new(),
+            programs: Programs::start(),
             vrrp,
             bfd,
             publisher: Publisher::default(),
@@ -278,7 +285,8 @@ impl Daemon {
         self.end_drains(now);
         self.watch_acknowledgement(now);
         self.watch_maintenance();
-        self.dirty |= self.passive.expire(now) || self.is_removal_due(now);
+        self.end_absences(now);
+        self.dirty |= self.is_removal_due(now);
         self.track_services();
     }
 
@@ -315,7 +323,7 @@ impl Daemon {
         self.vrrp.configure(&config);
         self.bfd.configure(&config);
         self.suspend_checks();
-        self.passive.keep(|name| runtime::is_configured(&config, name));
+        self.passive.keep(|name| runtime::passive_rule(&config, name));
         self.maintenance.configure(&config.control);
         self.mute_checks();
         self.dirty = true;

@@ -4,23 +4,13 @@
 //! [`pool`](crate::publish::pool). A quorum that is gained or lost is told to virtual routers that track the service, to
 //! the service's program, and to those who follow events; so is an alarm.
 
+use super::programs::{self, Job};
 use super::{Daemon, Instant};
 use crate::publish::pool::{Pool, pool};
 use crate::publish::{BackendName, Inputs, Overrides};
-use crate::vrrp::program;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio::sync::mpsc;
 use weir_configs::{Config, Service};
 use weir_proto::health::Health;
-
-/// A program of a pool may run this long.
-const PROGRAM_MAX: Duration = Duration::from_secs(30);
-/// And so long when weir-control ends.
-const LAST_PROGRAM_MAX: Duration = Duration::from_secs(2);
-/// Programs that may wait.
-const JOBS_MAX: usize = 256;
 
 /// What is remembered, and shown, of a service's pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,45 +36,8 @@ pub struct PoolState {
 /// Every pool by its service's name.
 pub type PoolStates = BTreeMap<String, PoolState>;
 
-/// A program to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Job {
-    program: PathBuf,
-    arguments: Vec<String>,
-    user: String,
-}
-
-impl Job {
-    fn new(command: &[String], user: &str) -> Option<Self> {
-        let (program, arguments) = command.split_first()?;
-        Some(Self {
-            program: program.into(),
-            arguments: arguments.to_vec(),
-            user: user.to_owned(),
-        })
-    }
-
-    async fn run(&self, limit: Duration) {
-        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        let shown = self.program.display();
-        match program::run(Path::new(&self.program), &arguments, &self.user, limit).await {
-            Ok(status) if status.success() => {}
-            Ok(status) => tracing::warn!(program = %shown, %status, "quorum program failed"),
-            Err(error) => tracing::warn!(program = %shown, %error, "quorum program failed"),
-        }
-    }
-}
-
-/// Starts the task that runs programs one after the other, so that they see changes in order.
-pub(super) fn runner() -> mpsc::Sender<Job> {
-    let (sender, mut jobs) = mpsc::channel::<Job>(JOBS_MAX);
-    tokio::spawn(async move {
-        while let Some(job) = jobs.recv().await {
-            job.run(PROGRAM_MAX).await;
-        }
-    });
-    sender
-}
+/// The health of backends that have programs, as those were told last.
+pub(super) type Notified = BTreeMap<BackendName, Health>;
 
 impl Daemon {
     /// Everything that is known now, for `config`.
@@ -126,6 +79,7 @@ impl Daemon {
             self.pools.insert(service.name.clone(), state);
             self.tell(service, was, state);
         }
+        self.tell_backends(&config, &decided);
         self.track_services();
     }
 
@@ -165,7 +119,8 @@ impl Daemon {
                 ),
             };
             self.note(name, kind, &text);
-            self.run_program(Job::new(command, &service.pool.script_user));
+            self.programs
+                .run(name, Job::new(command, &service.pool.script_user));
         }
         let stays = |state: Option<PoolState>| state.map_or((0, 0), |state| (state.kept, state.held));
         let (before, now) = (stays(was), stays(Some(is)));
@@ -192,10 +147,27 @@ impl Daemon {
         }
     }
 
-    fn run_program(&self, job: Option<Job>) {
-        let Some(job) = job else { return };
-        if self.programs.try_send(job).is_err() {
-            tracing::error!("too many programs wait: a change of a quorum is not told");
+    /// Tells the programs of backends whose health is not what it was; a backend that is new says nothing.
+    fn tell_backends(&mut self, config: &Config, decided: &[Pool]) {
+        let mut before = std::mem::take(&mut self.notified);
+        for (service, pool) in config.services.iter().zip(decided) {
+            let all = service.backends.iter().zip(&pool.standings);
+            for (backend, standing) in all.filter(|(backend, _)| has_programs(backend)) {
+                let name = BackendName {
+                    service: service.name.clone(),
+                    backend: backend.address,
+                };
+                let is = standing.health;
+                if before.remove(&name).is_some_and(|was| was != is) {
+                    let command = match is {
+                        Health::Up => &backend.notify_up,
+                        Health::Down => &backend.notify_down,
+                    };
+                    let job = Job::new(command, &service.pool.script_user);
+                    self.programs.run(&name.to_string(), job);
+                }
+                self.notified.insert(name, is);
+            }
         }
     }
 
@@ -236,81 +208,36 @@ impl Daemon {
         self.checks.suspend_unless(|target| awake.contains(target));
     }
 
-    /// keepalived's `omega`: at the end, services that want it are told to be down.
+    /// keepalived's `omega`: at the end, services that want it are told to be down, and so are their backends.
     pub(super) async fn say_farewell(&self) {
-        let services = self.in_force.config.services.iter();
-        let jobs = services
+        programs::run_last(self.farewells()).await;
+    }
+
+    fn farewells(&self) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        for service in self
+            .in_force
+            .config
+            .services
+            .iter()
             .filter(|service| service.pool.omega)
-            .filter_map(|service| Job::new(&service.pool.quorum_down, &service.pool.script_user));
-        let mut running = tokio::task::JoinSet::new();
-        for job in jobs {
-            running.spawn(async move { job.run(LAST_PROGRAM_MAX).await });
+        {
+            let user = &service.pool.script_user;
+            let up = service.backends.iter().filter(|backend| {
+                let name = BackendName {
+                    service: service.name.clone(),
+                    backend: backend.address,
+                };
+                self.notified.get(&name) == Some(&Health::Up)
+            });
+            jobs.extend(up.filter_map(|backend| Job::new(&backend.notify_down, user)));
+            jobs.extend(Job::new(&service.pool.quorum_down, user));
         }
-        while running.join_next().await.is_some() {}
+        jobs
     }
 }
 
-/// What the traffic shows of backends.
-#[derive(Debug, Default)]
-pub(super) struct Passive {
-    backends: BTreeMap<BackendName, Shown>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Shown {
-    /// Signs against it in a row.
-    row: u32,
-    /// Taken out, from when to when.
-    out: Option<(Instant, Instant)>,
-}
-
-impl Passive {
-    /// Takes a sign; true when it makes the backend suspect.
-    pub(super) fn observe(
-        &mut self,
-        name: BackendName,
-        rule: weir_configs::Passive,
-        good: bool,
-        now: Instant,
-    ) -> bool {
-        let shown = self.backends.entry(name).or_default();
-        if good {
-            shown.row = 0;
-            return false;
-        }
-        shown.row += 1;
-        if shown.row < rule.fall {
-            return false;
-        }
-        shown.row = 0;
-        if rule.decides {
-            let since = shown.out.map_or(now, |(since, _)| since);
-            shown.out = Some((since, now + Duration::from_secs(rule.hold_s.into())));
-        }
-        true
-    }
-
-    /// Down, while the traffic alone has taken the backend out.
-    pub(super) fn finding(&self, name: &BackendName) -> Option<crate::health::book::Finding> {
-        let (since, _) = self.backends.get(name)?.out?;
-        Some(crate::health::book::Finding {
-            health: Health::Down,
-            since,
-            ..crate::health::book::Finding::UP
-        })
-    }
-
-    /// Lets those back in whose time is over; true when there are some.
-    pub(super) fn expire(&mut self, now: Instant) -> bool {
-        let mut over = false;
-        for shown in self.backends.values_mut() {
-            over |= shown.out.take_if(|(_, until)| *until <= now).is_some();
-        }
-        over
-    }
-
-    /// Forgets backends that are not configured any more.
-    pub(super) fn keep(&mut self, known: impl Fn(&BackendName) -> bool) {
-        self.backends.retain(|name, _| known(name));
-    }
+/// Whether somebody wants to hear of this backend.
+fn has_programs(backend: &weir_configs::Backend) -> bool {
+    !backend.notify_up.is_empty() || !backend.notify_down.is_empty()
 }

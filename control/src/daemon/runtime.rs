@@ -1,5 +1,6 @@
 //! What is set at run time, on top of the configuration: overrides by operators, and drains of removed backends.
 
+use super::passive::Change;
 use super::{Daemon, Instant};
 use crate::link::Loads;
 use crate::publish::pool::drains_on_removal;
@@ -173,15 +174,41 @@ impl Daemon {
             return;
         };
         let name = name(service, backend);
-        if !self.passive.observe(name.clone(), rule, good, self.clock.now()) {
-            return;
-        }
-        let text = format!("the traffic of backend {name} stays unanswered");
+        let text = match self.passive.observe(name.clone(), rule, good, self.clock.now()) {
+            Change::None => return,
+            Change::Suspect => {
+                for target in crate::health::targets::of_backend(backend) {
+                    self.checks.suspect(&target);
+                }
+                format!(
+                    "the traffic of backend {name} stays unanswered: the next failure of its check is enough"
+                )
+            }
+            Change::Out(hold) => {
+                self.dirty = true;
+                format!(
+                    "the traffic of backend {name} stays unanswered: it is out for {} s",
+                    hold.as_secs()
+                )
+            }
+            Change::Back => {
+                self.dirty = true;
+                format!("backend {name} answers again: it is back before its time")
+            }
+        };
         self.note(&name.to_string(), "passive", &text);
-        for target in crate::health::targets::of_backend(backend) {
-            self.checks.suspect(&target);
+    }
+
+    /// Lets those back in whose time is over that their traffic has taken out.
+    pub(super) fn end_absences(&mut self, now: Instant) {
+        for name in self.passive.expire(now) {
+            self.note(
+                &name.to_string(),
+                "passive",
+                &format!("backend {name} is back, and watched"),
+            );
+            self.dirty = true;
         }
-        self.dirty |= rule.decides;
     }
 
     /// Ends drains that have no flow left or have lasted too long.
@@ -225,6 +252,11 @@ fn name(service: &Service, backend: &Backend) -> BackendName {
 /// Whether the configuration has this backend.
 pub(super) fn is_configured(config: &Config, name: &BackendName) -> bool {
     lookup(config, name).is_some()
+}
+
+/// What may be made of the traffic of this backend.
+pub(super) fn passive_rule(config: &Config, name: &BackendName) -> Option<weir_configs::Passive> {
+    lookup(config, name)?.0.pool.passive
 }
 
 /// The configured backend of that name.

@@ -35,6 +35,7 @@ fn pace() -> Pace {
         spread: Duration::ZERO,
         retry: None,
         interval_down: None,
+        fast_recovery: false,
         flap: None,
     }
 }

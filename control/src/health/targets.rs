@@ -44,6 +44,7 @@ fn pace(check: &Check) -> Pace {
         fall: check.fall,
         spread: check.warmup_ms.map_or(interval, milliseconds),
         retry: check.delay_before_retry_ms.map(milliseconds),
+        fast_recovery: check.fast_recovery,
         interval_down: check.interval_down_ms.map(milliseconds),
         flap: check.flap.map(|flap| Flap {
             falls: flap.falls,

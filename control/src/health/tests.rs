@@ -18,6 +18,7 @@ fn pace() -> Pace {
         spread: Duration::from_millis(20),
         retry: None,
         interval_down: None,
+        fast_recovery: false,
         flap: None,
     }
 }

@@ -28,6 +28,8 @@ pub struct Pace {
     pub retry: Option<Duration>,
     /// From the start of one run to that of the next while the server is down, if that is sooner.
     pub interval_down: Option<Duration>,
+    /// A pass while down is followed by the next run at once, unless a flapping server is held down anyway.
+    pub fast_recovery: bool,
     /// Holds back a server that flaps.
     pub flap: Option<Flap>,
 }
@@ -185,11 +187,16 @@ impl Check {
         }
     }
 
+    fn is_held(&self, now: Instant) -> bool {
+        self.judge.held_until().is_some_and(|until| now < until)
+    }
+
     /// Wants the next run sooner where something is to be found out.
     fn hurry(&mut self, now: Instant, evidence: Option<bool>) {
         let soon = match (self.judge.health(), evidence) {
             (Health::Up, Some(false)) => self.pace.retry.map(|retry| now + retry),
             (Health::Up, Some(true) | None) => None,
+            (Health::Down, Some(true)) if self.pace.fast_recovery && !self.is_held(now) => Some(now),
             (Health::Down, _) => self.pace.interval_down.map(|interval| self.started + interval),
         };
         if let Some(soon) = soon {

@@ -182,6 +182,35 @@ async fn a_quorum_lost_and_gained_runs_its_programs() {
 }
 
 #[tokio::test]
+async fn a_server_that_goes_and_comes_runs_its_programs() {
+    let (listener, server) = listen().await;
+    let (_second, other) = listen().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let program = |name: &str| vec!["/usr/bin/mkdir".to_owned(), file(name).display().to_string()];
+    let mut config = pooled("", "omega = true", 50, &[server, other]);
+    for (backend, name) in config.services[0].backends.iter_mut().zip(["first", "second"]) {
+        backend.notify_up = program(&format!("{name}-up"));
+        backend.notify_down = program(&format!("{name}-down"));
+    }
+    let bench = Bench::start(config.clone()).await;
+    drop(listener);
+    eventually("the program for its going", || file("first-down").exists()).await;
+    // A reload is no news.
+    bench.apply(&config).await.unwrap();
+    let _listener = TcpListener::bind(server).await.unwrap();
+    eventually("the program for its coming", || file("first-up").exists()).await;
+    assert!(!file("second-up").exists() && !file("second-down").exists());
+    std::fs::remove_dir(file("first-down")).unwrap();
+    bench.stop().await;
+    for name in ["first-down", "second-down"] {
+        assert!(file(name).exists(), "omega: {name} at the end");
+    }
+    assert!(!file("second-up").exists(), "it was up from the start");
+}
+
+#[tokio::test]
 async fn a_reload_brings_no_failed_server_back() {
     let (listener, dead) = listen().await;
     let (_second, good) = listen().await;

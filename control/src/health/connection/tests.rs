@@ -24,6 +24,7 @@ fn target(address: SocketAddr, dialogue: Dialogue, interval: Duration) -> Target
             spread: interval,
             retry: None,
             interval_down: None,
+            fast_recovery: false,
             flap: None,
         },
         source: Source::default(),

@@ -17,6 +17,7 @@ fn pace(rise: u32, fall: u32) -> Pace {
         spread: 2 * SECOND,
         retry: None,
         interval_down: None,
+        fast_recovery: false,
         flap: None,
     }
 }
@@ -269,4 +270,41 @@ fn faults_on_this_side_condemn_no_server() {
         Health::Up,
         "passes count while muted"
     );
+}
+
+#[test]
+fn fast_recovery_passes_in_a_row_without_a_wait() {
+    for (fast_recovery, flap, wait) in [
+        (false, None, 4 * SECOND),
+        (true, None, Duration::ZERO),
+        // A server that is held down anyway is asked at its usual pace.
+        (true, Some(held(30 * SECOND)), 4 * SECOND),
+    ] {
+        let pace = Pace {
+            fast_recovery,
+            flap,
+            ..pace(3, 1)
+        };
+        let mut target = Target::new(pace, 0);
+        let mut now = Instant::ZERO;
+        let mut passes = Vec::new();
+        while passes.len() < 3 {
+            now = target.check.poll_timeout().0.max(now);
+            let (alive, runs) = (now >= Instant::from_secs(5), target.runs.len());
+            target.wake(now, alive);
+            if alive && target.runs.len() > runs {
+                passes.push(now);
+            }
+        }
+        assert_eq!(passes[2] - passes[0], wait, "{fast_recovery} {flap:?}");
+    }
+}
+
+/// Held down from the first failure on.
+fn held(hold: Duration) -> Flap {
+    Flap {
+        falls: 1,
+        window: hold,
+        hold,
+    }
 }

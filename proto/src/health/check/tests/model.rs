@@ -200,6 +200,7 @@ fn a_check_hurries_after_a_failure_and_while_its_server_is_down() {
         spread: Duration::ZERO,
         retry: Some(2 * SECOND),
         interval_down: Some(5 * SECOND),
+        fast_recovery: false,
         ..pace(2, 3)
     };
     let mut target = Target::new(pace, 0);
