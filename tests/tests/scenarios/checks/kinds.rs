@@ -19,6 +19,9 @@ use super::{
 
 /// A port whose SYNs are dropped, as by a firewall.
 const DROPPED: u16 = 7_004;
+const TOO_LONG: &str = "the answer is longer than the check reads";
+/// Far more than `weir-control` takes for all of this (20 MiB), and far less than the servers would send.
+const MEMORY_BYTES_MAX: u64 = 128 << 20;
 
 fn web_rows() -> Vec<Row> {
     let not_http = "the answer is not HTTP/1";
@@ -49,6 +52,12 @@ fn web_rows() -> Vec<Row> {
         // A byte a second.
         one("http-slow", r#"http = { path = "/slow" }"#, HTTP, NO_ANSWER),
         one(
+            "http-long",
+            r#"http = { path = "/long", regex = "x" }"#,
+            HTTP,
+            TOO_LONG,
+        ),
+        one(
             "http-digest",
             r#"http = { sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }"#,
             HTTP,
@@ -72,6 +81,12 @@ fn web_rows() -> Vec<Row> {
             r#"http = { host = "www.example.net", path = "/slow" }, tls = { ca = "{dir}/ca.pem" }"#,
             HTTPS,
             NO_ANSWER,
+        ),
+        one(
+            "https-long",
+            r#"http = { host = "www.example.net", path = "/long", regex = "x" }, tls = { ca = "{dir}/ca.pem" }"#,
+            HTTPS,
+            TOO_LONG,
         ),
         one(
             "https-status",
@@ -316,7 +331,11 @@ fn every_kind_of_check_against_real_servers() {
         let _good = Servers::start(&node, &dir)?;
         host_is_well(&dir, true)?;
         checker.wait_for("the servers to be back", super::expected(&rows, true))?;
-        hanging_programs_are_gone(&hang)
+        hanging_programs_are_gone(&hang)?;
+        let used = checker.memory_peak()?;
+        eprintln!("weir-control took {} MiB at most", used >> 20);
+        assert!(used < MEMORY_BYTES_MAX, "{used} bytes");
+        Ok(())
     });
 }
 

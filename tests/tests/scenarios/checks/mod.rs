@@ -167,7 +167,7 @@ fn wait_for(what: &str, socket: &Path, mut pending: Vec<Said>) -> Result<(), Lab
 /// `weir-control` with the services of a table.
 struct Checker {
     dir: PathBuf,
-    _process: Process,
+    process: Process,
 }
 
 impl Checker {
@@ -181,12 +181,22 @@ impl Checker {
         command.arg("--config").arg(&path);
         Ok(Self {
             dir: dir.to_owned(),
-            _process: Process::start("weir-control", &mut command, &dir.join("control.log"))?,
+            process: Process::start("weir-control", &mut command, &dir.join("control.log"))?,
         })
     }
 
     fn wait_for(&self, what: &str, said: Vec<Said>) -> Result<(), LabError> {
         wait_for(what, &self.dir.join("control.sock"), said)
+    }
+
+    /// The most memory it has had resident, in bytes.
+    fn memory_peak(&self) -> Result<u64, LabError> {
+        let path = format!("/proc/{}/status", self.process.pid());
+        let status = fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.map(|kib| kib << 10)
+            .ok_or_else(|| LabError::unexpected(format!("no VmHWM in {path}")))
     }
 }
 

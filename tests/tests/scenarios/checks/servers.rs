@@ -53,6 +53,10 @@ impl Servers {
         fs::create_dir_all(dir.join("www")).map_err(failed("make the servers' directory"))?;
         fs::write(dir.join("www/index.html"), "hello\n").map_err(failed("write a page"))?;
         fs::write(dir.join("www/health"), "status: good\n").map_err(failed("write a page"))?;
+        // Nothing but holes.
+        fs::File::create(dir.join("www/long"))
+            .and_then(|file| file.set_len(1 << 30))
+            .map_err(failed("make a page"))?;
         certificates(dir)?;
         fs::write(dir.join("nginx.conf"), nginx(dir)).map_err(failed("write nginx.conf"))?;
         // initdb does not run as root, and nobody's group differs from system to system.
