@@ -194,7 +194,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
     };
     for check in check.iter_mut().chain(&mut checks) {
         check_port(fields, check, place.address.port(), &host);
-        if let Err((message, help)) = check.settle(service.addresses, place.forward) {
+        if let Err((message, help)) = check.settle(service.addresses, place.forward, place.address.ip()) {
             fields.context.error(host.span.clone(), message, help);
         }
     }

@@ -214,23 +214,39 @@ impl Check {
     /// Fills in what depends on the service and the backend: what a check through the path connects to.
     ///
     /// # Errors
-    /// Why such a check cannot be made of this backend, and what to do.
+    /// Why such a check cannot be made of the backend at `server`, and what to do.
     pub(crate) fn settle(
         &mut self,
         services: &[SocketAddr],
         forward: Forward,
+        server: IpAddr,
     ) -> Result<(), (&'static str, &'static str)> {
-        let CheckKind::Through(through) = &mut self.kind else {
-            return Ok(());
+        let asked = match &mut self.kind {
+            CheckKind::Through(_) if !forward.keeps_destination() => {
+                return Err((
+                    "a `through` check is for forward \"dr\" and \"tunnel\"",
+                    "use `tcp = {}`: with nat and fullnat it goes the same way as clients' packets",
+                ));
+            }
+            CheckKind::Through(through) => {
+                through.service = through.service.or_else(|| services.first().copied());
+                through.service.map_or(server, |service| service.ip())
+            }
+            _ => self.address.unwrap_or(server),
         };
-        if !forward.keeps_destination() {
-            return Err((
-                "a `through` check is for forward \"dr\" and \"tunnel\"",
-                "use `tcp = {}`: with nat and fullnat it goes the same way as clients' packets",
-            ));
+        match self.source_address {
+            Some(source) if source.is_ipv4() != asked.is_ipv4() => Err((
+                "the check's `source_address` is of another family than the address it asks",
+                "name one of the same family, or leave it out",
+            )),
+            None if matches!(self.kind, CheckKind::Through(_)) && asked.is_ipv4() != server.is_ipv4() => {
+                Err((
+                    "a `through` check of a tunnel over the other family does not know where to come from",
+                    "set `source_address` to an address of this host in the service's family",
+                ))
+            }
+            Some(_) | None => Ok(()),
         }
-        through.service = through.service.or_else(|| services.first().copied());
-        Ok(())
     }
 }
 
