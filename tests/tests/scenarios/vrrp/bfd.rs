@@ -15,8 +15,13 @@ const DETECTED_MAX: Duration = Duration::from_millis(2_000);
 const DETECTION_US: u64 = 150_000;
 
 fn session(name: &str, peer: &str, keys: &str) -> String {
+    session_every(50, name, peer, keys)
+}
+
+fn session_every(interval_ms: u32, name: &str, peer: &str, keys: &str) -> String {
     format!(
-        "[[bfd]]\nname = '{name}'\npeer = '{peer}'\ntransmit_interval_ms = 50\nreceive_interval_ms = 50\ndetect_multiplier = 3\n{keys}"
+        "[[bfd]]\nname = '{name}'\npeer = '{peer}'\ntransmit_interval_ms = {interval_ms}\n\
+         receive_interval_ms = {interval_ms}\ndetect_multiplier = 3\n{keys}"
     )
 }
 
@@ -25,6 +30,16 @@ fn wait_for(
     tag: &str,
     name: &str,
     state: &str,
+) -> Result<serde_json::Value, LabError> {
+    wait_for_detection(directors, tag, name, state, DETECTION_US)
+}
+
+fn wait_for_detection(
+    directors: &Directors,
+    tag: &str,
+    name: &str,
+    state: &str,
+    detection_us: u64,
 ) -> Result<serde_json::Value, LabError> {
     wait_until(&format!("{name} of {tag} to be {state}"), PATIENCE, || {
         let text = directors
@@ -36,7 +51,7 @@ fn wait_for(
             // Both ends agree, and on the intervals, too.
             Some(session)
                 if session["state"] == state
-                    && (state != "up" || session["detection_time_us"] == DETECTION_US) =>
+                    && (state != "up" || session["detection_time_us"] == detection_us) =>
             {
                 Ok(session.clone())
             }
@@ -100,6 +115,80 @@ fn two_weirs_notice_each_other_s_loss() {
             }
         })
     });
+}
+
+/// The shortest: loss is noticed after 30 ms.
+const SHORTEST_MS: u32 = 10;
+const SHORTEST_DETECTION_US: u64 = 30_000;
+/// A machine that is this late with a thread that only sleeps may be late by a detection time with others.
+const LATE: Duration = Duration::from_millis(8);
+/// A session is watched for this long.
+const WATCHED: Duration = Duration::from_secs(1);
+/// And so often, until the machine was on time.
+const WATCHES: u32 = 5;
+
+#[test]
+fn ten_milliseconds_three_times_are_kept_and_noticed() {
+    scenario("bfd: 10 ms, three times", |lab| {
+        let directors = Directors::new(lab)?;
+        let text = |tag: &str, other: u8| {
+            let peer = format!("192.0.2.{other}");
+            directors.head(tag) + &session_every(SHORTEST_MS, "peer", &peer, "interface = 'eth0'\n")
+        };
+        let _high = directors.start_weir(&directors.weir, "high", &text("high", 2))?;
+        let low = directors.start_weir(&directors.peer, "low", &text("low", 1))?;
+        let up = |tag: &str| wait_for_detection(&directors, tag, "peer", "up", SHORTEST_DETECTION_US);
+        up("low")?;
+        // It stays up, on a machine that lets both ends run.
+        for watch in 1.. {
+            let before = up("high")?;
+            let late = late_within(WATCHED);
+            let after = up("high")?;
+            if before["since_unix_ms"] == after["since_unix_ms"] {
+                break;
+            }
+            eprintln!("lost although the peer was there; the machine was {late:?} late");
+            assert!(late > LATE, "lost in time: {before} {after}");
+            if watch == WATCHES {
+                eprintln!("NOT MEASURABLE: this machine never was on time");
+                break;
+            }
+        }
+        let cut = unix_ms();
+        lab.plug(&directors.peer, false)?;
+        let down = wait_for(&directors, "high", "peer", "down")?;
+        let noticed = down["since_unix_ms"]
+            .as_u64()
+            .unwrap_or_default()
+            .saturating_sub(cut);
+        eprintln!("noticed within {noticed} ms, the cutting included");
+        assert_eq!(
+            down["diagnostic"], "the peer was silent for the detection time",
+            "{down}"
+        );
+        assert!(u128::from(noticed) < DETECTED_MAX.as_millis(), "{noticed} ms");
+        lab.plug(&directors.peer, true)?;
+        up("high")?;
+        low.kill()?;
+        wait_for(&directors, "high", "peer", "down").map(drop)
+    });
+}
+
+fn unix_ms() -> u64 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or_default()
+}
+
+/// The longest that a thread slept longer than it wanted to, during this time.
+fn late_within(time: Duration) -> Duration {
+    const NAP: Duration = Duration::from_millis(2);
+    let (start, mut longest) = (Instant::now(), Duration::ZERO);
+    while start.elapsed() < time {
+        let asleep = Instant::now();
+        std::thread::sleep(NAP);
+        longest = longest.max(asleep.elapsed().saturating_sub(NAP));
+    }
+    longest
 }
 
 #[test]
