@@ -12,9 +12,12 @@ mod idle;
 mod laboratory;
 mod modes;
 mod neighbours;
+mod notify;
+mod passive;
 mod pool;
 mod schedulers;
 mod servers;
+mod suspend;
 mod unplugged;
 mod vrrp;
 

@@ -1,0 +1,53 @@
+//! Programs of servers, run as somebody who may do nothing.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use weir_tests::lab::{LabError, wait_until};
+use weir_tests::stage::{Config, DETECTION, server_address};
+
+use crate::on_stage;
+
+/// A place where anybody may make a folder, and nothing else is.
+fn open_place() -> Result<tempfile::TempDir, LabError> {
+    let made = tempfile::Builder::new().prefix("weir-notify-").tempdir();
+    let opened = made.and_then(|place| {
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777))?;
+        Ok(place)
+    });
+    opened.map_err(|error| LabError::unexpected(format!("make a place for the programs: {error}")))
+}
+
+fn wait_for(path: &Path) -> Result<u32, LabError> {
+    wait_until(&format!("{} to be there", path.display()), DETECTION, || {
+        fs::metadata(path).map(|made| made.uid())
+    })
+}
+
+#[test]
+fn programs_of_a_server_hear_of_it_as_nobody() {
+    let place = match open_place() {
+        Ok(place) => place,
+        Err(error) => panic!("{error}"),
+    };
+    let file = |name: &str| -> PathBuf { place.path().join(name) };
+    let text = Config::new(2).to_toml(Path::new("{dir}"));
+    let backend = format!("address = \"{}:80\"\n", server_address(1));
+    let program = |key: &str| format!("  {key} = [\"/usr/bin/mkdir\", \"{}\"]\n", file(key).display());
+    let told = format!("{backend}{}{}", program("notify_up"), program("notify_down"));
+    let config = Config {
+        other: Some(text.replace(&backend, &told)),
+        ..Config::new(2)
+    };
+    on_stage("programs of a server", 2, config, |_, stage| {
+        assert!(!file("notify_up").exists(), "it was up from the start");
+        stage.servers[0].pause()?;
+        let owner = wait_for(&file("notify_down"))?;
+        assert_ne!(owner, 0, "it ran as root");
+        assert!(!file("notify_up").exists());
+        stage.servers[0].resume()?;
+        assert_eq!(wait_for(&file("notify_up"))?, owner);
+        stage.wait_in_service(2)
+    });
+}
