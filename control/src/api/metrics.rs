@@ -3,6 +3,8 @@
 //! Names and labels are node_exporter's for IPVS with `weir_` in place of `node_ipvs_`, so that dashboards carry over;
 //! what IPVS does not have follows below them. No label has an unbounded set of values.
 
+pub(super) mod shared;
+
 use super::views::{totals, traffic};
 use crate::api_types::Traffic;
 use crate::daemon::pools::PoolState;
@@ -23,9 +25,9 @@ use weir_rings::message::PortId;
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The answer to a scrape.
-pub(super) fn answer(view: View) -> Response {
+pub(super) fn answer(view: View, shared: shared::Shared) -> Response {
     let mut registry = Registry::with_prefix("weir");
-    registry.register_collector(Box::new(Snapshot(view)));
+    registry.register_collector(Box::new(Snapshot(view, shared)));
     let mut body = String::new();
     // Writing to a String cannot fail.
     let _ = text::encode(&mut body, &registry);
@@ -36,7 +38,7 @@ pub(super) fn answer(view: View) -> Response {
 type Sample = (Vec<(&'static str, String)>, u64);
 
 #[derive(Debug)]
-struct Snapshot(View);
+struct Snapshot(View, shared::Shared);
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -45,6 +47,7 @@ impl Collector for Snapshot {
         backends(view, to)?;
         checks(view, to)?;
         pools(view, to)?;
+        self.1.encode(to)?;
         match &view.session {
             Some(session) => dataplane(session, to),
             None => Ok(()),

@@ -156,7 +156,12 @@ async fn hand_over(
 }
 
 async fn scrape(State(daemon): State<Requests>) -> Result<Response, Refusal> {
-    Ok(metrics::answer(ask(&daemon, Request::View).await?))
+    let view = ask(&daemon, Request::View).await?;
+    let shared = metrics::shared::Shared {
+        vrrps: ask(&daemon, Request::Vrrp).await?,
+        sessions: ask(&daemon, Request::Bfd).await?.sessions,
+    };
+    Ok(metrics::answer(view, shared))
 }
 
 async fn drops(State(daemon): State<Requests>) -> Answer<types::Drops> {

@@ -62,6 +62,16 @@ pub struct Status {
     pub transitions: Vec<Change>,
 }
 
+/// keepalived's number for a state.
+pub(crate) fn keepalived_state(word: &str) -> u64 {
+    match word {
+        "active" => 2,
+        "backup" => 1,
+        "fault" => 3,
+        _ => 0,
+    }
+}
+
 /// Every virtual router as keepalived's JSON dump has it (its `vrrp_json.c`): same keys, same numbers for states.
 pub fn keepalived(vrrps: &[Status]) -> serde_json::Value {
     const STATS: [&str; 14] = [
@@ -80,12 +90,6 @@ pub fn keepalived(vrrps: &[Status]) -> serde_json::Value {
         "pri_zero_rcvd",
         "pri_zero_sent",
     ];
-    let state = |word: &str| match word {
-        "active" => 2,
-        "backup" => 1,
-        "fault" => 3,
-        _ => 0,
-    };
     // Lengths of time are seconds there, whole milliseconds here.
     let seconds = |millis: u64| millis as f64 / 1000.0;
     let one = |vrrp: &Status| {
@@ -96,8 +100,8 @@ pub fn keepalived(vrrps: &[Status]) -> serde_json::Value {
                 "iname": vrrp.name,
                 "vrid": vrrp.virtual_router_id,
                 "version": vrrp.version,
-                "state": state(&vrrp.state),
-                "wantstate": state(&vrrp.state),
+                "state": keepalived_state(&vrrp.state),
+                "wantstate": keepalived_state(&vrrp.state),
                 "ifp_ifname": vrrp.interface,
                 "base_priority": vrrp.priority,
                 "effective_priority": vrrp.effective_priority,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use weir_proto::time::Instant;
 
 /// How long control has to answer a claim.
-pub const PATIENCE: Duration = Duration::from_millis(500);
+pub const PATIENCE: Duration = Duration::from_millis(200);
 /// Most claims kept; there are no more shared addresses than this in earnest, and one that is left out comes again.
 const CLAIMS_MAX: usize = 1024;
 

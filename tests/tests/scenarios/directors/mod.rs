@@ -1,30 +1,33 @@
-//! Two weir directors that share addresses, without keepalived: what a client loses when one of them fails, and that
-//! there is never more than one who answers ARP for long.
+//! Two weir directors that share addresses, without keepalived: what clients of wlc and of maglev (by DR and by tunnel)
+//! lose when one of the two fails, that there is never more than one who answers ARP for longer than an interval, and
+//! that maglev's long connections survive each time.
 //!
-//! Waits are for conditions; the only bounds are those a broken director would break by minutes.
+//! Waits are for conditions; the only bounds are those a broken director would break by minutes, or those that
+//! are widened by how late the machine was.
 
 mod announce;
 mod kills;
 mod pair;
+mod split;
 mod watch;
 
 use std::time::Duration;
 
-use pair::{Pair, TUNNEL_VIP, VIP};
+use pair::Pair;
 use rustix::process::Signal;
-use watch::LongFlows;
-use weir_tests::lab::LabError;
 use weir_tests::scenario::scenario;
 
-/// Connections through each of DR and tunnel.
-const LONG_FLOWS: usize = 500;
+/// Longer than any timer; nothing changes as long as it lasts.
+const LONG: Duration = Duration::from_secs(10);
+/// Longer than the timers of VRRP.
+const SHORT: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_director_s_processes_die_and_its_addresses_move() {
     scenario(
-        "directors: wlc, kill -9 of control, of the data plane, of both",
+        "directors: kill -9 of control, of the data plane, of both",
         |lab| {
-            let mut pair = Pair::start(lab, "wlc")?;
+            let mut pair = Pair::start(lab)?;
             pair.moves("kill -9 of control", 1, |pair| pair.directors[0].kill_control())?;
             pair.moves("control is back", 0, |pair| pair.directors[0].start_control())?;
             pair.settle()?;
@@ -35,10 +38,7 @@ fn a_director_s_processes_die_and_its_addresses_move() {
                 pair.directors[0].start_dataplane()
             })?;
             pair.settle()?;
-            pair.moves("kill -9 of both", 1, |pair| {
-                pair.directors[0].kill_control()?;
-                pair.directors[0].kill_dataplane()
-            })?;
+            pair.moves("kill -9 of both", 1, |pair| pair.directors[0].kill())?;
             pair.moves("both are back", 0, |pair| {
                 pair.directors[0].start_dataplane()?;
                 pair.directors[0].start_control()
@@ -49,73 +49,71 @@ fn a_director_s_processes_die_and_its_addresses_move() {
 }
 
 #[test]
-fn a_director_is_stopped_or_cut_off_and_its_addresses_move() {
+fn a_director_is_stopped_and_its_addresses_move() {
     scenario(
-        "directors: wlc, SIGSTOP of control, port down, partition",
+        "directors: SIGSTOP of control, of the data plane, of both",
         |lab| {
-            let mut pair = Pair::start(lab, "wlc")?;
-            pair.moves("SIGSTOP of control", 1, |pair| {
-                pair.signal_control(0, Signal::STOP)
-            })?;
-            // Longer than any timer of VRRP; nothing changes as long as it lasts.
-            pair.moves("10 s later", 1, |_| {
-                std::thread::sleep(Duration::from_secs(9));
-                Ok(())
-            })?;
-            pair.moves("SIGCONT", 0, |pair| pair.signal_control(0, Signal::CONT))?;
-            pair.settle()?;
-            pair.moves("port down", 1, |pair| lab.plug(pair.directors[0].node(), false))?;
-            pair.moves("port up", 0, |pair| lab.plug(pair.directors[0].node(), true))?;
-            pair.settle()?;
-            lab.add_bridge("br1")?;
-            pair.moves("partition", 1, |pair| lab.replug(pair.directors[0].node(), "br1"))?;
-            pair.wait_state(0, "active")?;
-            pair.moves("the partition heals", 0, |pair| {
-                lab.replug(pair.directors[0].node(), "br0")
-            })?;
-            pair.settle()
-        },
-    );
-}
-
-#[test]
-fn with_maglev_long_connections_survive_every_move() {
-    scenario(
-        "directors: maglev, hand-over and kill -9 under long connections",
-        |lab| {
-            let mut pair = Pair::start(lab, "maglev")?;
-            let mut flows = Vec::new();
-            for vip in [VIP, TUNNEL_VIP] {
-                flows.push(LongFlows::open(&pair.client, (vip, 80).into(), LONG_FLOWS)?);
+            let mut pair = Pair::start(lab)?;
+            let parts = [
+                ("control", true, false, LONG),
+                ("the data plane", false, true, SHORT),
+                ("both", true, true, SHORT),
+            ];
+            for (what, control, dataplane, lasts) in parts {
+                let signal = |pair: &mut Pair, signal: Signal| {
+                    if control {
+                        pair.directors[0].control()?.signal(signal)?;
+                    }
+                    if dataplane {
+                        pair.directors[0].dataplane()?.signal(signal)?;
+                    }
+                    Ok(())
+                };
+                pair.moves(&format!("SIGSTOP of {what}"), 1, |pair| {
+                    signal(pair, Signal::STOP)
+                })?;
+                pair.moves(&format!("{lasts:?} later"), 1, |_| {
+                    std::thread::sleep(lasts);
+                    Ok(())
+                })?;
+                pair.moves("SIGCONT", 0, |pair| signal(pair, Signal::CONT))?;
+                pair.settle()?;
             }
-            let mut check = |when: &str| {
-                let alive: usize = flows.iter_mut().map(LongFlows::alive).sum();
-                eprintln!("{when}: {alive} of {} connections live", 2 * LONG_FLOWS);
-                assert!(
-                    alive * 1000 >= 2 * LONG_FLOWS * 999,
-                    "{when}: only {alive} of {} connections live",
-                    2 * LONG_FLOWS
-                );
-            };
-            let cost = pair.moves("hand-over", 1, |pair| {
-                pair.directors[0].ctl(&["failover"]).map(drop)
-            })?;
-            assert_eq!(cost.losses.lost, 0, "a hand-over loses nothing: {cost:?}");
-            check("after the hand-over");
-            let cost = pair.moves("hand-over back", 0, resume)?;
-            assert_eq!(cost.losses.lost, 0, "nor does the way back: {cost:?}");
-            check("after the way back");
-            pair.settle()?;
-            pair.moves("kill -9 of both", 1, |pair| {
-                pair.directors[0].kill_control()?;
-                pair.directors[0].kill_dataplane()
-            })?;
-            check("after kill -9 of both");
             Ok(())
         },
     );
 }
 
-fn resume(pair: &mut Pair) -> Result<(), LabError> {
-    pair.directors[0].ctl(&["failover", "--resume"]).map(drop)
+#[test]
+fn a_director_is_cut_off_or_hands_over_and_its_addresses_move() {
+    scenario("directors: port down, partition, hand-over", |lab| {
+        let mut pair = Pair::start(lab)?;
+        pair.moves("port down", 1, |pair| lab.plug(pair.directors[0].node(), false))?;
+        pair.moves("port up", 0, |pair| lab.plug(pair.directors[0].node(), true))?;
+        pair.settle()?;
+        lab.add_bridge("br1")?;
+        pair.moves("partition", 1, |pair| lab.replug(pair.directors[0].node(), "br1"))?;
+        pair.wait_state(0, "active")?;
+        pair.moves("the partition heals", 0, |pair| {
+            lab.replug(pair.directors[0].node(), "br0")
+        })?;
+        pair.settle()?;
+        let steps: [(&str, usize, &[&str]); 2] = [
+            ("hand-over", 1, &["failover"]),
+            ("hand-over back", 0, &["failover", "--resume"]),
+        ];
+        for (what, to, words) in steps {
+            let cost = pair.moves(what, to, |pair| pair.directors[0].ctl(words).map(drop))?;
+            let [wlc, by_dr, by_tunnel] = cost.losses;
+            assert_eq!(
+                (by_dr.lost, by_tunnel.lost),
+                (0, 0),
+                "{what} loses nothing: {cost:?}"
+            );
+            // What is under way at the very moment may have been sent to another server than the second director,
+            // which does not know the connection, would choose.
+            assert!(wlc.lost <= 1, "{what} loses no more than is under way: {cost:?}");
+        }
+        Ok(())
+    });
 }

@@ -14,8 +14,13 @@ use weir_tests::lab::{Injector, LabError, Node, wait_until};
 const ASK_EVERY: Duration = Duration::from_millis(20);
 /// Answers kept.
 const ANSWERS_MAX: usize = 100_000;
+/// A client waits for this long between two requests.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 /// A request that takes longer is lost. A lost packet is sent again after one second, and then after two.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
+
+/// A thread that sleeps for this long tells how late the machine is.
+const NAP: Duration = Duration::from_millis(5);
 
 type Mac = [u8; 6];
 
@@ -126,19 +131,93 @@ impl Owners {
         })
     }
 
-    /// For how long since `start` others answered after `new` had begun to: nothing if they never did.
-    pub(super) fn overlap(&self, start: Instant, new: Mac) -> Duration {
-        let answers = self.since(start);
-        let begun = answers.iter().find(|(_, mac)| *mac == new).map(|(at, _)| *at);
-        let others = answers
-            .iter()
-            .rev()
-            .find(|(_, mac)| *mac != new)
-            .map(|(at, _)| *at);
-        match (begun, others) {
-            (Some(begun), Some(last)) => last.saturating_duration_since(begun),
-            (None, _) | (_, None) => Duration::ZERO,
+    /// The longest time since `start` for which two answered by turns. One that takes over from another makes one turn,
+    /// which takes no time.
+    pub(super) fn overlap(&self, start: Instant) -> Duration {
+        longest_by_turns(&self.since(start))
+    }
+}
+
+/// Answers to one question are this close to each other; turns that are further apart are of two changes.
+const TURNS_APART_MAX: Duration = Duration::from_millis(100);
+
+fn longest_by_turns(answers: &[(Instant, Mac)]) -> Duration {
+    let turns = answers
+        .windows(2)
+        .filter(|pair| pair[0].1 != pair[1].1)
+        .map(|pair| pair[1].0);
+    let (mut longest, mut stretch) = (Duration::ZERO, None);
+    for at in turns {
+        let first = match stretch {
+            Some((first, last)) if at - last <= TURNS_APART_MAX => first,
+            Some(_) | None => at,
+        };
+        longest = longest.max(at - first);
+        stretch = Some((first, at));
+    }
+    longest
+}
+
+#[test]
+fn two_that_answer_by_turns_are_told_from_a_change_of_owner() {
+    let start = Instant::now();
+    let at = |ms: u64, owner: u8| (start + Duration::from_millis(ms), [owner; 6]);
+    let there_and_back = [at(0, 1), at(20, 1), at(40, 2), at(60, 2), at(400, 2), at(420, 1)];
+    assert_eq!(longest_by_turns(&there_and_back), Duration::ZERO);
+    let both = [
+        at(0, 1),
+        at(20, 1),
+        at(21, 2),
+        at(40, 1),
+        at(41, 2),
+        at(60, 1),
+        at(61, 2),
+        at(80, 2),
+    ];
+    assert_eq!(longest_by_turns(&both), Duration::from_millis(40));
+}
+
+/// How late this machine is: the longest that a thread slept longer than it wanted to.
+pub(super) struct Stalls {
+    longest: Arc<Mutex<Duration>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stalls {
+    pub(super) fn watch() -> Self {
+        let (longest, stop) = (
+            Arc::new(Mutex::new(Duration::ZERO)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (noted, stopped) = (longest.clone(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Relaxed) {
+                let start = Instant::now();
+                std::thread::sleep(NAP);
+                let late = start.elapsed().saturating_sub(NAP);
+                let mut longest = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                *longest = longest.max(late);
+            }
+        });
+        Self {
+            longest,
+            stop,
+            thread: Some(thread),
         }
+    }
+
+    /// The longest so far; begins anew.
+    pub(super) fn take(&self) -> Duration {
+        std::mem::take(&mut self.longest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Stalls {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        // It only sleeps and counts.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
@@ -172,7 +251,7 @@ impl Prober {
                 *last = Instant::now();
             }
             drop(counted);
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(ASK_AGAIN);
         });
         Self {
             losses,
