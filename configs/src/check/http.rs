@@ -39,6 +39,12 @@ pub struct Url {
     /// One that must not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regex_absent: Option<String>,
+    /// The first byte of the body at which a match may begin.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub regex_offset_min: u32,
+    /// The last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regex_offset_max: Option<u32>,
     /// MD5 of the body, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub md5: Option<String>,
@@ -47,6 +53,11 @@ pub struct Url {
     pub sha256: Option<String>,
     /// Longer bodies fail, where the body counts.
     pub body_bytes_max: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The version of a request.
@@ -117,7 +128,7 @@ const REGEX: Key = Key {
     name: "regex",
     kind: "a regular expression",
     default: None,
-    meaning: "must match somewhere in the body; with this or one of the next three keys the body is read",
+    meaning: "must match somewhere in the body; with this, `regex_absent` or a digest the body is read",
 };
 const REGEX_ABSENT: Key = Key {
     name: "regex_absent",
@@ -125,6 +136,19 @@ const REGEX_ABSENT: Key = Key {
     default: None,
     meaning: "must not match anywhere in the body",
 };
+const REGEX_OFFSET_MIN: Key = Key {
+    name: "regex_offset_min",
+    kind: OFFSET,
+    default: Some("0"),
+    meaning: "where in the body a match may begin at the earliest, in bytes",
+};
+const REGEX_OFFSET_MAX: Key = Key {
+    name: "regex_offset_max",
+    kind: OFFSET,
+    default: None,
+    meaning: "where it may begin at the latest; left out: anywhere",
+};
+const OFFSET: &str = "a whole number from 0 to 1048576";
 const MD5: Key = Key {
     name: "md5",
     kind: "32 hex digits",
@@ -153,6 +177,8 @@ pub(crate) static HTTP_SECTION: Section = Section {
         HOST,
         REGEX,
         REGEX_ABSENT,
+        REGEX_OFFSET_MIN,
+        REGEX_OFFSET_MAX,
         MD5,
         SHA256,
         BODY_BYTES_MAX,
@@ -180,6 +206,8 @@ pub(crate) static ALSO_SECTION: Section = Section {
         HOST,
         REGEX,
         REGEX_ABSENT,
+        REGEX_OFFSET_MIN,
+        REGEX_OFFSET_MAX,
         MD5,
         SHA256,
         BODY_BYTES_MAX,
@@ -213,12 +241,26 @@ fn url(fields: &Fields<'_, '_>) -> Url {
             "leave `md5` out",
         );
     }
+    let offset = |name| fields.integer(name, 0..=1 << 20);
+    let (regex_offset_min, regex_offset_max) = (
+        offset("regex_offset_min").unwrap_or(0),
+        offset("regex_offset_max"),
+    );
+    if regex_offset_max.is_some_and(|max| max < regex_offset_min) {
+        fields.context.error(
+            fields.span_of("regex_offset_max"),
+            "`regex_offset_max` is before `regex_offset_min`: nothing would match",
+            "make it as large at least",
+        );
+    }
     Url {
         path: text(fields.parsed("path", path)).unwrap_or_else(|| "/".to_owned()),
         status: statuses(fields),
         host: text(fields.parsed("host", host)),
         regex: text(fields.parsed("regex", bytes::regex)),
         regex_absent: text(fields.parsed("regex_absent", bytes::regex)),
+        regex_offset_min,
+        regex_offset_max,
         md5: text(fields.parsed("md5", |text| digest(text, 16))),
         sha256: text(fields.parsed("sha256", |text| digest(text, 32))),
         body_bytes_max: fields.integer("body_bytes_max", 1..=1 << 20).unwrap_or(65_536),

@@ -57,6 +57,12 @@ pub struct TlsCheck {
     /// The name told to the server and looked for in its certificate; `None`: the host of the request, if it is a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The check's own certificate and those between it and an authority, a PEM file; `None`: it shows none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// The key of the check's own certificate, a PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
 }
 
 pub(crate) static SCRIPT_SECTION: Section = Section {
@@ -145,6 +151,18 @@ pub(crate) static TLS_SECTION: Section = Section {
             default: None,
             meaning: "told to the server (SNI) and looked for in its certificate; left out: the `host` of an HTTP check, else none is told and the backend's address is looked for",
         },
+        Key {
+            name: "certificate",
+            kind: "an absolute path",
+            default: None,
+            meaning: "PEM file of a certificate that the check shows to a server which asks for one; `key` must be given too",
+        },
+        Key {
+            name: "key",
+            kind: "an absolute path",
+            default: None,
+            meaning: "PEM file of the key of `certificate`, without a password",
+        },
     ],
 };
 
@@ -210,10 +228,21 @@ pub(super) fn read_tls(fields: &Fields<'_, '_>) -> TlsCheck {
             "leave one of the two out",
         );
     }
+    for (one, other) in [("certificate", "key"), ("key", "certificate")] {
+        if fields.has(one) && !fields.has(other) {
+            fields.context.error(
+                fields.span_of(one),
+                format!("`{one}` without `{other}`"),
+                format!("add `{other} = \"/…\"`, or leave `{one}` out"),
+            );
+        }
+    }
     TlsCheck {
         verify: fields.boolean("verify").unwrap_or(ca.is_some()),
         ca,
         name: fields.parsed("name", server_name).map(|at| at.value),
+        certificate: fields.parsed("certificate", absolute).map(|at| at.value),
+        key: fields.parsed("key", absolute).map(|at| at.value),
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a check's configuration to what is said, from where, and over what.
 
-use super::{Source, Tls};
+use super::{Source, Tls, TlsFiles};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use weir_configs::{
@@ -44,9 +44,12 @@ pub(super) fn source(check: &Check) -> Source {
 pub(super) fn tls(check: &Check, address: SocketAddr) -> Option<Tls> {
     let tls = check.tls.as_ref()?;
     Some(Tls {
-        authorities: tls
-            .verify
-            .then(|| tls.ca.clone().unwrap_or_else(|| PathBuf::from(AUTHORITIES))),
+        files: TlsFiles {
+            authorities: tls
+                .verify
+                .then(|| tls.ca.clone().unwrap_or_else(|| PathBuf::from(AUTHORITIES))),
+            own: tls.certificate.clone().zip(tls.key.clone()),
+        },
         name: check.tls_name().map(str::to_owned),
         address: address.ip(),
     })
@@ -143,6 +146,7 @@ fn get(url: &Url, version: HttpVersion, address: SocketAddr, secure: bool) -> Ge
         body: Body {
             regex: pattern(&url.regex),
             regex_absent: pattern(&url.regex_absent),
+            match_at: bytes(url.regex_offset_min)..=url.regex_offset_max.map_or(usize::MAX, bytes),
             digest: md5.or(sha256),
             bytes_max: bytes(url.body_bytes_max),
         },

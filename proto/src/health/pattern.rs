@@ -3,6 +3,7 @@
 //! [`regex`] takes time linear in what it reads, whatever the expression, so no server can make a check slow.
 
 use core::hash::{Hash, Hasher};
+use core::ops::RangeInclusive;
 use regex::bytes::{Regex, RegexBuilder};
 use std::sync::OnceLock;
 
@@ -25,22 +26,28 @@ impl Pattern {
         }
     }
 
-    /// Whether it matches anywhere in `bytes`.
-    pub fn is_match(&self, bytes: &[u8]) -> bool {
-        self.find_end(bytes).is_some()
+    /// Whether a match in `bytes` begins at one of these places.
+    pub fn begins_in(&self, bytes: &[u8], places: &RangeInclusive<usize>) -> bool {
+        let Some(regex) = self.compiled().filter(|_| *places.start() <= bytes.len()) else {
+            return false;
+        };
+        let first = regex.find_at(bytes, *places.start());
+        first.is_some_and(|found| places.contains(&found.start()))
     }
 
     /// Where its first match in `bytes` ends.
     pub fn find_end(&self, bytes: &[u8]) -> Option<usize> {
+        Some(self.compiled()?.find(bytes)?.end())
+    }
+
+    fn compiled(&self) -> Option<&Regex> {
         let compile = || {
             RegexBuilder::new(&self.text)
                 .size_limit(COMPILED_BYTES_MAX)
                 .build()
                 .ok()
         };
-        let regex = self.compiled.get_or_init(compile);
-        let found = regex.as_ref()?.find(bytes)?;
-        Some(found.end())
+        self.compiled.get_or_init(compile).as_ref()
     }
 }
 

@@ -4,7 +4,7 @@ use super::{complaint, fault};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::collections::HashMap;
 use std::io;
@@ -19,12 +19,35 @@ use weir_proto::health::probe::Fault;
 /// How a server's TLS is met.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tls {
-    /// Whose certificates are trusted, a PEM file; `None`: the server's certificate is not checked.
-    pub authorities: Option<PathBuf>,
+    /// What it is made from.
+    pub files: Files,
     /// The name told to the server (SNI) and looked for in its certificate; `None`: none is told, its address is looked for.
     pub name: Option<String>,
     /// The server's address.
     pub address: IpAddr,
+}
+
+/// The PEM files of a check's TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Files {
+    /// Whose certificates are trusted; `None`: the server's certificate is not checked.
+    pub authorities: Option<PathBuf>,
+    /// The certificate shown to a server that asks for one, and its key; `None`: none is shown.
+    pub own: Option<(PathBuf, PathBuf)>,
+}
+
+impl Files {
+    fn all(&self) -> impl Iterator<Item = &Path> {
+        let own = self.own.iter().flat_map(|(certificate, key)| [certificate, key]);
+        self.authorities.iter().chain(own).map(PathBuf::as_path)
+    }
+
+    /// When each was last changed.
+    fn changed(&self) -> io::Result<Vec<SystemTime>> {
+        self.all()
+            .map(|file| std::fs::metadata(file)?.modified())
+            .collect()
+    }
 }
 
 /// The protocol offered (ALPN).
@@ -32,8 +55,8 @@ pub(super) type Protocol = &'static [u8];
 /// None is.
 pub(super) const NO_PROTOCOL: Protocol = b"";
 
-/// Thousands of checks share a few settings; a file's are kept with its time, so that a renewed file is read again.
-type Settings = HashMap<(Option<PathBuf>, Protocol), (Option<SystemTime>, Arc<ClientConfig>)>;
+/// Thousands of checks share a few settings; those of files are kept with their times, so that a renewed file is read again.
+type Settings = HashMap<(Files, Protocol), (Vec<SystemTime>, Arc<ClientConfig>)>;
 static SETTINGS: LazyLock<Mutex<Settings>> = LazyLock::new(Mutex::default);
 /// More differing files than any configuration has.
 const SETTINGS_MAX: usize = 256;
@@ -44,11 +67,11 @@ pub(super) async fn handshake(
     protocol: Protocol,
     stream: TcpStream,
 ) -> Result<TlsStream<TcpStream>, Fault> {
-    let file = tls.authorities.as_deref().unwrap_or(Path::new(""));
-    let settings = settings(tls.authorities.as_deref(), protocol).map_err(|error| {
+    let file = tls.files.all().next().unwrap_or(Path::new(""));
+    let settings = settings(&tls.files, protocol).map_err(|error| {
         if complaint::begins(file) {
             let file = file.display();
-            tracing::warn!(%file, %error, "no certificates of authorities: checks with this `ca` say nothing");
+            tracing::warn!(%file, %error, "`ca`, `certificate` or `key` cannot be used: checks with them say nothing");
         }
         Fault::Local
     })?;
@@ -65,17 +88,14 @@ pub(super) async fn handshake(
     })
 }
 
-pub(super) fn settings(authorities: Option<&Path>, protocol: Protocol) -> io::Result<Arc<ClientConfig>> {
-    let changed = match authorities {
-        Some(file) => Some(std::fs::metadata(file)?.modified()?),
-        None => None,
-    };
-    let key = (authorities.map(Path::to_owned), protocol);
+pub(super) fn settings(files: &Files, protocol: Protocol) -> io::Result<Arc<ClientConfig>> {
+    let changed = files.changed()?;
+    let key = (files.clone(), protocol);
     let mut known = SETTINGS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, settings)) = known.get(&key).filter(|(at, _)| *at == changed) {
         return Ok(Arc::clone(settings));
     }
-    let settings = Arc::new(make(authorities, protocol)?);
+    let settings = Arc::new(make(files, protocol)?);
     if known.len() >= SETTINGS_MAX {
         known.clear();
     }
@@ -83,17 +103,25 @@ pub(super) fn settings(authorities: Option<&Path>, protocol: Protocol) -> io::Re
     Ok(settings)
 }
 
-fn make(authorities: Option<&Path>, protocol: Protocol) -> io::Result<ClientConfig> {
+fn make(files: &Files, protocol: Protocol) -> io::Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
-    let mut config = match authorities {
-        Some(file) => builder.with_root_certificates(roots(file)?).with_no_client_auth(),
+    let builder = match &files.authorities {
+        Some(file) => builder.with_root_certificates(roots(file)?),
         None => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-            .with_no_client_auth(),
+            .with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+    };
+    let mut config = match &files.own {
+        Some((certificate, key)) => {
+            let key = PrivateKeyDer::from_pem_file(key).map_err(io::Error::other)?;
+            builder
+                .with_client_auth_cert(certificates(certificate)?, key)
+                .map_err(io::Error::other)?
+        }
+        None => builder.with_no_client_auth(),
     };
     // A check must meet the server as a new client does.
     config.resumption = rustls::client::Resumption::disabled();
@@ -105,14 +133,17 @@ fn make(authorities: Option<&Path>, protocol: Protocol) -> io::Result<ClientConf
 
 fn roots(file: &Path) -> io::Result<RootCertStore> {
     let mut store = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(io::Error::other)?;
-    let certificates: Result<Vec<_>, _> = certificates.collect();
     // A system's bundle may hold one that rustls does not take; the others serve.
-    let (added, _) = store.add_parsable_certificates(certificates.map_err(io::Error::other)?);
+    let (added, _) = store.add_parsable_certificates(certificates(file)?);
     if added == 0 {
         return Err(io::Error::other("the file holds no certificate"));
     }
     Ok(store)
+}
+
+fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let certificates = CertificateDer::pem_file_iter(file).map_err(io::Error::other)?;
+    certificates.collect::<Result<_, _>>().map_err(io::Error::other)
 }
 
 /// Takes any certificate, but only from somebody who holds its key.

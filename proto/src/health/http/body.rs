@@ -6,6 +6,7 @@
 use super::super::failure::Failure;
 use super::super::pattern::Pattern;
 use super::super::reader::Progress;
+use core::ops::RangeInclusive;
 use sha2::Digest as _;
 
 /// Bytes of a body that are read unless configured otherwise.
@@ -22,6 +23,8 @@ pub struct Body {
     pub regex: Option<Pattern>,
     /// One that must not.
     pub regex_absent: Option<Pattern>,
+    /// Where a match may begin.
+    pub match_at: RangeInclusive<usize>,
     /// Its digest.
     pub digest: Option<Digest>,
     /// Longer ones fail.
@@ -33,6 +36,7 @@ impl Default for Body {
         Self {
             regex: None,
             regex_absent: None,
+            match_at: 0..=usize::MAX,
             digest: None,
             bytes_max: BODY_BYTES_MAX,
         }
@@ -258,8 +262,11 @@ impl BodyReader {
     }
 
     fn judge(&mut self, body: &Body) -> Progress {
-        let matches =
-            |pattern: &Option<Pattern>| pattern.as_ref().map(|pattern| pattern.is_match(&self.kept));
+        let matches = |pattern: &Option<Pattern>| {
+            pattern
+                .as_ref()
+                .map(|pattern| pattern.begins_in(&self.kept, &body.match_at))
+        };
         if matches(&body.regex) == Some(false) || matches(&body.regex_absent) == Some(true) {
             return Progress::Fail(Failure::Body);
         }

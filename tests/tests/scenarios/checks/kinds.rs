@@ -9,7 +9,8 @@ use weir_tests::lab::{LabError, run, wait_until};
 use weir_tests::scenario::scenario;
 
 use super::servers::{
-    self, DNS, ECHO, GRPC, GRPC_SICK, HTTP, HTTPS, HTTPS_UNTRUSTED, MUTE, POSTGRES, SMTP, Servers,
+    self, DNS, ECHO, GRPC, GRPC_SICK, HTTP, HTTPS, HTTPS_MUTUAL, HTTPS_UNTRUSTED, MUTE, POSTGRES, SMTP,
+    Servers,
 };
 use super::stranger::Stranger;
 use super::{
@@ -65,7 +66,7 @@ fn web_rows() -> Vec<Row> {
         ),
         one(
             "http-regex",
-            r#"http = { regex = "^goodbye" }"#,
+            r#"http = { regex = "llo", regex_offset_min = 3 }"#,
             HTTP,
             "the answer's body does not match",
         ),
@@ -100,6 +101,18 @@ fn web_rows() -> Vec<Row> {
             r#"http = { host = "www.example.net" }, tls = { ca = "{dir}/ca.pem" }"#,
             HTTPS_UNTRUSTED,
             UNTRUSTED,
+        ),
+        one(
+            "https-mutual",
+            r#"http = { host = "www.example.net" }, tls = { ca = "{dir}/ca.pem", certificate = "{dir}/good.pem", key = "{dir}/good.key" }"#,
+            HTTPS_MUTUAL,
+            "passed",
+        ),
+        one(
+            "https-unknown",
+            r#"http = { host = "www.example.net" }, tls = { ca = "{dir}/ca.pem" }"#,
+            HTTPS_MUTUAL,
+            "HTTP status 400",
         ),
         one(
             "https-name",

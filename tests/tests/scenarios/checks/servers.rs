@@ -18,6 +18,8 @@ pub(super) const HTTP: u16 = 80;
 pub(super) const HTTPS: u16 = 443;
 /// With a certificate that nobody has signed.
 pub(super) const HTTPS_UNTRUSTED: u16 = 8443;
+/// It asks for its clients' certificates.
+pub(super) const HTTPS_MUTUAL: u16 = 8_444;
 pub(super) const SMTP: u16 = 25;
 pub(super) const DNS: u16 = 53;
 pub(super) const POSTGRES: u16 = 5432;
@@ -174,11 +176,11 @@ fn nginx(dir: &Path) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("    {kind}_temp_path {dir}/{kind};\n"))
         .concat();
-    let secure = |port: u16, name: &str| {
+    let secure = |port: u16, name: &str, more: &str| {
         format!(
             "    server {{ listen {port} ssl; root {dir}/www;\n        \
              location = /broken {{ return 503; }} location = /slow {{ limit_rate 1; try_files /index.html =404; }}\n        \
-             ssl_certificate {dir}/{name}.pem; ssl_certificate_key {dir}/{name}.key; }}\n"
+             ssl_certificate {dir}/{name}.pem; ssl_certificate_key {dir}/{name}.key; {more} }}\n"
         )
     };
     format!(
@@ -195,10 +197,15 @@ http {{
         location = /broken {{ return 503; }}
         location = /slow {{ limit_rate 1; try_files /index.html =404; }}
         location = /host {{ if ($host = www.example.net) {{ return 204; }} return 404; }} }}
-{}{}}}
+{}{}{}}}
 ",
-        secure(HTTPS, "good"),
-        secure(HTTPS_UNTRUSTED, "own")
+        secure(HTTPS, "good", ""),
+        secure(HTTPS_UNTRUSTED, "own", ""),
+        secure(
+            HTTPS_MUTUAL,
+            "good",
+            &format!("ssl_verify_client on; ssl_client_certificate {dir}/ca.pem;")
+        )
     )
 }
 

@@ -104,7 +104,7 @@ async fn hostile_servers_neither_fill_memory_nor_end_the_checker() {
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let settings_without_end = b"\0\0\0\x04\0\0\0\0\0";
     let tls = |address: SocketAddr| Tls {
-        authorities: None,
+        files: tls::Files::default(),
         name: Some("www.example.net".into()),
         address: address.ip(),
     };
@@ -187,7 +187,7 @@ fn mutated_tls_answers_are_errors() {
         .and_then(|seed| seed.parse().ok())
         .unwrap_or(8);
     let mut rng = SmallRng::seed_from_u64(seed);
-    let settings = tls::settings(None, tls::NO_PROTOCOL).unwrap();
+    let settings = tls::settings(&tls::Files::default(), tls::NO_PROTOCOL).unwrap();
     let before = memory("VmRSS:");
     for round in 0..50_000 {
         let mut bytes = server_hello(&mut rng);

@@ -130,7 +130,7 @@ fn every_kind_of_the_configuration_becomes_its_dialogue() {
     );
     let (https, grpc) = (found[2].tls.as_ref().unwrap(), found[16].tls.as_ref().unwrap());
     assert_eq!(https.name.as_deref(), Some("www.example.net"));
-    assert!(https.authorities.is_some() && grpc.authorities.is_none());
+    assert!(https.files.authorities.is_some() && grpc.files.authorities.is_none());
     assert_eq!(grpc.name.as_deref(), Some("shop.example.net"));
     match (&found[3].dialogue, &found[17].dialogue, &found[20].dialogue) {
         (Dialogue::Http(gets), Dialogue::Script(script), Dialogue::Through(through)) => {

@@ -1,7 +1,7 @@
 //! Many checks from one process: each starts when it is due, none is left out.
 //!
 //! By default a thousand checks run three times each, and their times are printed and not judged. `WEIR_CHECKS_S=300` runs ten
-//! thousand at 5 s for five minutes and judges the times too; `make bench-health` does it optimised.
+//! thousand at 5 s for five minutes and judges the times too; `make bench-health` does it optimised, and wants a quiet machine.
 
 use super::*;
 use crate::clock::Clock;
@@ -12,7 +12,7 @@ use std::sync::{Arc, mpsc};
 use weir_proto::health::Outcome;
 use weir_proto::time::Instant;
 
-/// No check may start later than this, but for what the machine itself held up.
+/// No check may start earlier or later than this.
 const LATE_MAX: Duration = Duration::from_millis(100);
 
 /// How long the run without a given length may take; on a quiet machine it is three seconds.
@@ -71,34 +71,38 @@ async fn thousands_of_checks_start_when_they_are_due() {
     let begin = tokio::time::Instant::now();
     let end = begin + length;
     let mut firsts: HashMap<_, Instant> = HashMap::new();
-    let (mut runs, mut skipped, mut failed, mut latest) = (0_u64, 0, 0_u64, Duration::ZERO);
+    let (mut skipped, mut failed, mut off) = (0, 0_u64, Vec::new());
     while let Ok(Some((id, report))) = tokio::time::timeout_at(end, checks.reports.recv()).await {
         let start = report.at - report.took;
         let first = *firsts.entry(id).or_insert(start);
         let since = start - first;
         let slots = (since.as_nanos() + interval.as_nanos() / 2) / interval.as_nanos();
         let due = interval * u32::try_from(slots).unwrap();
-        latest = latest.max(since.abs_diff(due));
-        runs += 1;
+        off.push(since.abs_diff(due));
         failed += u64::from(report.outcome != Outcome::Pass);
         skipped = skipped.max(report.skipped);
-        if seconds.is_none() && firsts.len() == targets.len() && runs >= 3 * u64::from(count) {
+        if seconds.is_none() && firsts.len() == targets.len() && off.len() >= 3 * targets.len() {
             break;
         }
     }
     let length = begin.elapsed();
     let used = (cpu(None) - cpu_before).saturating_sub(cpu(Some(server)) - served_before);
     let stall = Duration::from_nanos(stalls.load(Ordering::Relaxed));
+    assert_eq!(firsts.len(), targets.len(), "every check has run");
+    off.sort_unstable();
+    let [p50, p99, latest] = [50, 99, 100].map(|percent| off[(off.len() * percent / 100).min(off.len() - 1)]);
     println!(
-        "{count} checks every {interval:?} for {length:?}: {runs} runs, {failed} failed, {skipped} skipped, \
-         at most {latest:?} off their time (a sleeping thread: {stall:?}); {:.1} % of a CPU, {} MiB resident",
+        "{count} checks every {interval:?} for {length:.1?}: {} runs, {failed} failed, {skipped} skipped; off their time: \
+         p50 {p50:.1?}, p99 {p99:.1?}, at most {latest:.1?} (a sleeping thread: {stall:.1?}); {:.1} % of a CPU, {} MiB resident",
+        off.len(),
         100.0 * used.as_secs_f64() / length.as_secs_f64(),
         memory("VmRSS:") >> 20
     );
-    assert_eq!(firsts.len(), targets.len(), "every check has run");
     if seconds.is_some() {
-        // A check is measured from its first start, which may have been held up as well as the last.
-        assert!(latest < LATE_MAX + 2 * stall, "{latest:?}");
-        assert_eq!((skipped, failed), (0, 0));
+        assert!(
+            latest < LATE_MAX,
+            "a check was {latest:?} off its time, {LATE_MAX:?} are allowed; the machine itself held a sleeping thread up for {stall:?}"
+        );
+        assert_eq!((skipped, failed), (0, 0), "skipped, failed");
     }
 }

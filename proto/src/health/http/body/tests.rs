@@ -165,3 +165,30 @@ fn endless_bodies_end() {
         }
     }
 }
+
+#[test]
+fn a_match_begins_within_the_offsets() {
+    let reply = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello hello";
+    let table = [
+        ("hello", 0..=0, true),
+        ("hello", 1..=5, false),
+        ("hello", 1..=6, true),
+        ("hello", 6..=6, true),
+        ("hello", 7..=usize::MAX, false),
+        ("^hello", 6..=6, false),
+        ("$", 11..=11, true),
+        ("", 12..=usize::MAX, false),
+    ];
+    for (text, places, matches) in table {
+        let present = with(|body| {
+            body.regex = Some(Pattern::new(text));
+            body.match_at = places.clone();
+        });
+        let absent = with(|body| {
+            body.regex_absent = Some(Pattern::new(text));
+            body.match_at = places.clone();
+        });
+        let ends = [present, absent].map(|body| end(&body, reply.as_bytes(), 7) == Progress::Pass);
+        assert_eq!(ends, [matches, !matches], "{text} in {places:?}");
+    }
+}
