@@ -63,7 +63,7 @@ bench-micro: ## micro-benchmarks of the packet path
 	@scripts/install-deps rust build
 	cargo bench -p weir-benches
 
-bench-health: ## ten thousand health checks at 5 s from one process, for WEIR_CHECKS_S seconds (300): times, CPU, memory
+bench-health: ## ten thousand health checks at 5 s from one process, for WEIR_CHECKS_S seconds (300): jitter, CPU, memory; a start 100 ms off fails
 	@scripts/install-deps rust
 	WEIR_CHECKS_S=$${WEIR_CHECKS_S:-300} cargo test --release --locked -p weir-control --lib thousands_of_checks -- --nocapture
 

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use crate::support::frame::{ACK, Frame, SYN};
 use crate::support::*;
+use weir_dataplane::signs::Signs;
 use weir_dataplane::{DropReason, Verdict};
 use weir_proto::time::Duration;
-use weir_rings::message::{Forward, Protocol};
+use weir_rings::message::{Event, Forward, Protocol};
 
 fn source_port(frame: &[u8], v6: bool) -> u16 {
     let at = if v6 { 54 } else { 34 };
@@ -117,6 +118,51 @@ fn ports_run_out_by_name_and_all_come_back() {
         assert_eq!(world.counters().get("flows"), None);
     }
     world.assert_conserved();
+}
+
+#[test]
+fn control_hears_whose_ports_run_out_and_not_too_often() {
+    let mut world = World::new(Setup::default());
+    let mut commands = vec![local("198.51.100.200", 10_000, 10_009)];
+    let pinched = service(Protocol::Udp, "192.0.2.100", 80);
+    for (service, server) in [
+        (&service(Protocol::Udp, "192.0.2.100", 81), "198.51.100.12"),
+        (&pinched, "198.51.100.11"),
+    ] {
+        commands.extend(with_backends(service, &[(server, 80)], Forward::FullNat));
+    }
+    world.commit(&commands).unwrap();
+    let mut signs = Signs::default();
+    let mut look = |world: &mut World, seconds| {
+        world.advance(Duration::from_secs(seconds));
+        signs.look(world.now, &world.builder.snapshot(), &world.reader)
+    };
+    let told = |refused| {
+        vec![Event::LocalPortsExhausted {
+            service: pinched.key,
+            refused,
+        }]
+    };
+    let mut clients = 2000..;
+    let mut send = |world: &mut World, count, expected: Verdict| {
+        for client in clients.by_ref().take(count) {
+            let sent = Frame::udp(&format!("203.0.113.7:{client}"), "192.0.2.100:80").bytes();
+            assert_eq!(world.send(LAN, &sent).verdict, expected);
+        }
+    };
+    let refused = Verdict::Drop(DropReason::NoLocalPort);
+    send(&mut world, 10, Verdict::Tx(BACK));
+    let other = Frame::udp("203.0.113.7:1999", "192.0.2.100:81").bytes();
+    assert_eq!(world.send(LAN, &other).verdict, Verdict::Tx(BACK));
+    assert_eq!(look(&mut world, 1), [], "full, and nobody refused");
+    send(&mut world, 3, refused);
+    assert_eq!(look(&mut world, 1), told(3));
+    assert_eq!(look(&mut world, 1), [], "nothing new");
+    send(&mut world, 2, refused);
+    assert_eq!(look(&mut world, 1), [], "told a moment ago");
+    send(&mut world, 2, refused);
+    assert_eq!(look(&mut world, 10), told(4), "what has come together since");
+    assert_eq!(look(&mut world, 60), []);
 }
 
 #[test]

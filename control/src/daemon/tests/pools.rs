@@ -336,6 +336,38 @@ async fn maintenance_that_cannot_be_remembered_does_not_begin() {
 }
 
 #[tokio::test]
+async fn a_service_without_local_ports_raises_an_alarm() {
+    let (_listener, server) = listen().await;
+    let bench = Bench::start(pooled("", "", 86_400_000, &[server])).await;
+    let dataplane = bench.dataplane();
+    eventually("the table", || weight_of(&dataplane.table(), server).is_some()).await;
+    let service = dataplane
+        .table()
+        .services
+        .values()
+        .next()
+        .map(|service| service.key);
+    let exhausted = weir_rings::message::Event::LocalPortsExhausted {
+        service: service.unwrap(),
+        refused: 7,
+    };
+    dataplane.seen().events.push(exhausted);
+    let until = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let events = events(&bench).await;
+        if let Some(alarm) = events.iter().find(|event| event.kind == "alarm") {
+            assert!(
+                alarm.text.contains("7 flows refused") && alarm.text.contains("add local_addresses"),
+                "{alarm:?}"
+            );
+            break;
+        }
+        assert!(tokio::time::Instant::now() < until, "{events:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn traffic_makes_a_backend_suspect_and_takes_it_out_where_it_may() {
     let pool = |decides: bool| format!("passive = {{ fall = 2, decides = {decides}, hold_s = 86400 }}");
     let (_listener, server) = listen().await;
