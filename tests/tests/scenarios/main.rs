@@ -15,6 +15,7 @@ mod neighbours;
 mod notify;
 mod passive;
 mod pool;
+mod removal;
 mod schedulers;
 mod servers;
 mod suspend;

@@ -22,7 +22,7 @@ const KNOCKS: usize = 24;
 /// Where datagrams are answered.
 const ECHO: u16 = 5300;
 
-fn modes() -> impl Iterator<Item = &'static Mode> {
+pub(crate) fn modes() -> impl Iterator<Item = &'static Mode> {
     MODES
         .iter()
         .filter(|mode| ["dr", "ipip", "nat"].contains(&mode.name))
@@ -32,8 +32,8 @@ fn tcp_of(mode: &Mode) -> String {
     format!("{}-tcp-80", mode.name)
 }
 
-/// One service for each mode, and one for datagrams by NAT, each with the same two servers and no check.
-fn config(passive: &str) -> Config {
+/// One service for each mode, and one for datagrams by NAT, each with the same servers and no check.
+pub(crate) fn config(pool: &str, servers: u8) -> Config {
     let mut text = r#"[dataplane]
 workers = [0]
 flows_max = 65_536
@@ -51,21 +51,22 @@ addresses = ["192.0.2.2/24", "203.0.113.2/24"]
 "#
     .to_owned();
     for mode in modes() {
-        text += &mode.service(Family::V4, "tcp", 80, 2);
+        text += &mode.service(Family::V4, "tcp", 80, servers);
         if mode.name == "nat" {
-            text += &mode.service(Family::V4, "udp", ECHO, 2);
+            text += &mode.service(Family::V4, "udp", ECHO, servers);
         }
     }
-    let pool = format!("scheduler = \"rr\"\npool = {{ passive = {{ {passive} }} }}\n");
+    let pool = format!("scheduler = \"rr\"\npool = {{ {pool} }}\n");
     Config {
         other: Some(text.replace("scheduler = \"rr\"\n", &pool)),
         ..Config::new(2)
     }
 }
 
-struct Scene {
-    client: Client,
-    director: Director,
+/// A client, two servers without a check, and the services of [`config`].
+pub(crate) struct Scene {
+    pub(crate) client: Client,
+    pub(crate) director: Director,
     servers: Vec<WebServer>,
     _tunnels: Vec<Decapsulator>,
     _echo: Vec<Echo>,
@@ -73,7 +74,7 @@ struct Scene {
 
 impl Scene {
     /// The first server answers no datagrams: its port is closed.
-    fn start(lab: &mut Lab, passive: &str) -> Result<Self, LabError> {
+    pub(crate) fn start(lab: &mut Lab, pool: &str) -> Result<Self, LabError> {
         let client = lab.add_node("client", "eth0")?;
         for address in [Family::V4.near(10), Family::V4.far(10)] {
             add_address(&client, "eth0", &address)?;
@@ -89,7 +90,7 @@ impl Scene {
             }
         }
         let node = lab.add_node("lb", "veth-lb")?;
-        let mut director = Director::new(&node, lab.dir(), config(passive))?;
+        let mut director = Director::new(&node, lab.dir(), config(pool, 2))?;
         director.start_dataplane()?;
         director.start_control()?;
         let scene = Self {
@@ -199,7 +200,7 @@ impl Scene {
         self.ask().map(drop)
     }
 
-    fn end(&self) -> Result<(), LabError> {
+    pub(crate) fn end(&self) -> Result<(), LabError> {
         let balance = self.director.settled_balance()?;
         assert!(balance.is_even() && balance.rx > 0, "{balance:?}");
         Ok(())
@@ -248,7 +249,10 @@ impl Drop for Echo {
 #[test]
 fn a_silent_server_is_taken_out_by_its_traffic_and_comes_back() {
     scenario("passive: a silent server", |lab| {
-        let scene = Scene::start(lab, "fall = 2, decides = true, hold_s = 2, hold_max_s = 4")?;
+        let scene = Scene::start(
+            lab,
+            "passive = { fall = 2, decides = true, hold_s = 2, hold_max_s = 4 }",
+        )?;
         let services: Vec<String> = modes().map(tcp_of).collect();
         // Nobody listens on rs1's port: it says so, and control hears it.
         wait_until("a server without datagrams to be out", PATIENCE, || {
@@ -337,7 +341,7 @@ fn syn(to: [u8; 6], number: u32, vip: std::net::Ipv4Addr) -> Vec<u8> {
 fn a_flood_of_syns_takes_no_server_out() {
     scenario("passive: a flood", |lab| {
         // One sign is enough here.
-        let scene = Scene::start(lab, "fall = 1, decides = true, hold_s = 60")?;
+        let scene = Scene::start(lab, "passive = { fall = 1, decides = true, hold_s = 60 }")?;
         let mut flood = Flood {
             injector: Injector::open(scene.client.node(), "eth0")?,
             balancer: scene.director.node().mac("veth-lb")?,
