@@ -11,22 +11,24 @@ const BYTES_MAX: usize = 4_096;
 
 /// Bytes written in hex, with spaces and colons between them if wished; `None` for anything else.
 pub fn hex(text: &str) -> Option<Vec<u8>> {
-    hex_pattern(text)?.into_iter().collect()
+    let fixed = |(byte, mask)| (mask == 0xff).then_some(byte);
+    hex_pattern(text)?.into_iter().map(fixed).collect()
 }
 
-/// The same with `??` or `XX` for any byte, which is `None`.
-pub fn hex_pattern(text: &str) -> Option<Vec<Option<u8>>> {
+/// The same with `?` or `X` for any digit: each byte, and which of its bits count.
+pub fn hex_pattern(text: &str) -> Option<Vec<(u8, u8)>> {
     let digits: Vec<char> = text
         .chars()
         .filter(|character| !matches!(character, ' ' | ':'))
         .collect();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let byte = |pair: &[char]| match pair {
-        ['?', '?'] | ['X' | 'x', 'X' | 'x'] => Some(None),
-        [high, low] => Some(Some((high.to_digit(16)? << 4 | low.to_digit(16)?) as u8)),
-        _ => None,
+    let digit = |character: char| match character {
+        '?' | 'X' | 'x' => Some((0, 0)),
+        digit => Some((digit.to_digit(16)? as u8, 0x0f)),
+    };
+    let byte = |pair: &[char]| {
+        let &[high, low] = pair else { return None };
+        let ((high, high_mask), (low, low_mask)) = (digit(high)?, digit(low)?);
+        Some((high << 4 | low, high_mask << 4 | low_mask))
     };
     digits.chunks(2).map(byte).collect()
 }
@@ -48,7 +50,7 @@ fn bounded(length: Option<usize>, text: &str) -> Result<String, Problem> {
         )),
         None => Err(Problem::new(
             format!("\"{}\" is not a row of bytes in hex", text.escape_debug()),
-            "write two hex digits for each byte, such as \"0d0a\" or \"0d 0a\"; ?? stands for any byte of an answer",
+            "write two hex digits for each byte, such as \"0d0a\" or \"0d 0a\"; ? stands for any digit of an answer",
         )),
     }
 }
@@ -84,4 +86,26 @@ pub(super) fn line(text: &str) -> Result<String, Problem> {
         format!("\"{}\" cannot be said in one line", text.escape_debug()),
         "write 1 to 255 bytes without line ends and control characters",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_in_hex_with_wild_digits() {
+        let table: &[(&str, Option<&[(u8, u8)]>)] = &[
+            ("", Some(&[])),
+            ("0d0A", Some(&[(0x0d, 0xff), (0x0a, 0xff)])),
+            ("01:?? 3X", Some(&[(1, 0xff), (0, 0), (0x30, 0xf0)])),
+            ("x7", Some(&[(7, 0x0f)])),
+            ("012", None),
+            ("0g", None),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(hex_pattern(text).as_deref(), *bytes, "{text}");
+        }
+        assert_eq!(hex("0d 0a"), Some(vec![0x0d, 0x0a]));
+        assert_eq!(hex("0?"), None);
+    }
 }

@@ -108,7 +108,7 @@ pub(crate) static UDP_SECTION: Section = Section {
             name: "expect_hex",
             kind: "bytes in hex",
             default: None,
-            meaning: "the answer must begin with these bytes; ?? stands for any",
+            meaning: "the answer must begin with these bytes; ? stands for any digit",
         },
         Key {
             name: "regex",

@@ -106,7 +106,7 @@ pub(crate) static STEP_SECTION: Section = Section {
             name: "expect_hex",
             kind: "bytes in hex",
             default: None,
-            meaning: "the next bytes must be these; ?? stands for any",
+            meaning: "the next bytes must be these; ? stands for any digit",
         },
         Key {
             name: "regex",

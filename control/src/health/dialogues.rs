@@ -16,7 +16,8 @@ use weir_proto::health::local::Script;
 use weir_proto::health::pattern::Pattern;
 use weir_proto::health::ping::Echo;
 use weir_proto::health::preset::{self, Login};
-use weir_proto::health::talk::{Expect, Step, Talk};
+use weir_proto::health::say::Say;
+use weir_proto::health::talk::{Expect, Masked, Step, Talk};
 use weir_proto::health::through::{Encapsulation, Through};
 
 /// Debian's bundle of authorities, which other systems have too or link there.
@@ -84,12 +85,7 @@ pub(super) fn dialogue(backend: &Backend, check: &Check, address: SocketAddr) ->
             let host = sip.host.clone().unwrap_or_else(|| host(address, None));
             match sip.transport {
                 SipTransport::Tcp => Dialogue::Talk(preset::sip(&host)),
-                SipTransport::Udp => Dialogue::Udp(Datagram {
-                    send: preset::sip_request("UDP", &host),
-                    expect: Some(Expect::Sip),
-                    require_reply: true,
-                    reply_bytes: 0..=usize::MAX,
-                }),
+                SipTransport::Udp => Dialogue::Udp(preset::sip_datagram(&host)),
             }
         }
         CheckKind::Udp(udp) => Dialogue::Udp(datagram(udp)),
@@ -168,10 +164,10 @@ fn host(address: SocketAddr, default_port: Option<u16>) -> String {
 
 fn step(step: &TalkStep) -> Step {
     match step {
-        TalkStep::Send(text) => Step::Send(text.as_bytes().to_vec()),
-        TalkStep::SendHex(text) => Step::Send(hex(text).unwrap_or_default()),
+        TalkStep::Send(text) => Step::Send(text.as_bytes().into()),
+        TalkStep::SendHex(text) => Step::Send(Say::Bytes(hex(text).unwrap_or_default())),
         TalkStep::Expect(text) => Step::Expect(Expect::Text(text.as_bytes().to_vec())),
-        TalkStep::ExpectHex(text) => Step::Expect(Expect::Bytes(hex_pattern(text).unwrap_or_default())),
+        TalkStep::ExpectHex(text) => Step::Expect(masked(text).unwrap_or(Expect::Bytes(Vec::new()))),
         TalkStep::Regex(text) => Step::Expect(Expect::Regex(Pattern::new(text))),
     }
 }
@@ -184,14 +180,21 @@ fn login(check: &LoginCheck) -> Option<Login<'_>> {
 }
 
 fn datagram(udp: &UdpCheck) -> Datagram {
-    let bytes = udp.expect_hex.as_deref().and_then(hex_pattern).map(Expect::Bytes);
+    let bytes = udp.expect_hex.as_deref().and_then(masked);
     let regex = udp.regex.as_deref().map(|text| Expect::Regex(Pattern::new(text)));
     Datagram {
-        send: hex(&udp.send_hex).unwrap_or_default(),
+        send: Say::Bytes(hex(&udp.send_hex).unwrap_or_default()),
         expect: bytes.or(regex),
         require_reply: udp.require_reply,
         reply_bytes: udp.reply_bytes_min.into()..=udp.reply_bytes_max.into(),
     }
+}
+
+fn masked(text: &str) -> Option<Expect> {
+    let bytes = hex_pattern(text)?.into_iter();
+    Some(Expect::Bytes(
+        bytes.map(|(byte, mask)| Masked { byte, mask }).collect(),
+    ))
 }
 
 fn filled(text: &str, address: SocketAddr) -> String {

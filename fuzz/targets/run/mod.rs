@@ -13,7 +13,7 @@ use weir_proto::health::pattern::Pattern;
 use weir_proto::health::ping::Echo;
 use weir_proto::health::preset::{self, Login};
 use weir_proto::health::probe::{Action, Input, Probe};
-use weir_proto::health::talk::{Expect, REPLY_BYTES_MAX, Step, Talk};
+use weir_proto::health::talk::{Expect, Masked, REPLY_BYTES_MAX, Step, Talk};
 use weir_proto::health::through::{Encapsulation, Through};
 use weir_proto::health::{Dialogue, Outcome};
 use weir_proto::time::{Duration, Instant};
@@ -60,9 +60,9 @@ fn streams() -> Vec<(&'static str, Dialogue)> {
     let steps = Talk {
         steps: vec![
             Step::Expect(Expect::Text(b"hello".to_vec())),
-            Step::Send(b"?".to_vec()),
+            Step::Send(b"?"[..].into()),
             Step::Expect(Expect::Regex(Pattern::new("^a+b"))),
-            Step::Expect(Expect::Bytes(vec![Some(1), None, Some(3)])),
+            Step::Expect(Expect::Bytes(one_any_three())),
         ],
         reply_bytes_max: REPLY_BYTES_MAX,
     };
@@ -89,8 +89,8 @@ fn streams() -> Vec<(&'static str, Dialogue)> {
 /// Those whose answers are datagrams, packets or codes.
 fn others() -> Vec<(&'static str, Dialogue)> {
     let datagram = Datagram {
-        send: b"?".to_vec(),
-        expect: Some(Expect::Bytes(vec![Some(1), None, Some(3)])),
+        send: b"?"[..].into(),
+        expect: Some(Expect::Bytes(one_any_three())),
         require_reply: true,
         reply_bytes: 1..=255,
     };
@@ -121,6 +121,13 @@ fn others() -> Vec<(&'static str, Dialogue)> {
             through("[2001:db8::100]:80", Some(Encapsulation::Gre { checksum: true })),
         ),
     ]
+}
+
+/// The bytes 1, any, 3.
+fn one_any_three() -> Vec<Masked> {
+    [(1, 0xff), (0, 0), (3, 0xff)]
+        .map(|(byte, mask)| Masked { byte, mask })
+        .to_vec()
 }
 
 /// One run against one hostile answer, cut into pieces by its first byte: no panic, one end, bounded memory, and over a stream

@@ -5,6 +5,7 @@
 
 use super::failure::Failure;
 use super::reader::Progress;
+use super::say::Say;
 use super::talk::{Expect, Found};
 use core::ops::RangeInclusive;
 
@@ -12,7 +13,7 @@ use core::ops::RangeInclusive;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Datagram {
     /// The payload.
-    pub send: Vec<u8>,
+    pub send: Say,
     /// What the answer must be; anything when `None`.
     pub expect: Option<Expect>,
     /// Whether silence fails.

@@ -92,11 +92,11 @@ impl Reader {
                 None => (Self::Nothing, Progress::Pass),
             },
             Dialogue::Talk(talk) => {
-                let mut reader = TalkReader::default();
+                let mut reader = TalkReader::new(token);
                 let progress = reader.start(talk);
                 (Self::Talk(reader), progress)
             }
-            Dialogue::Udp(datagram) => (Self::Udp, Progress::Say(datagram.send.clone())),
+            Dialogue::Udp(datagram) => (Self::Udp, Progress::Say(datagram.send.bytes(token))),
             Dialogue::Dns(query) => {
                 let id = (token ^ (token >> 16) ^ (token >> 32)) as u16;
                 (Self::Dns { id }, Progress::Say(query.request(id)))

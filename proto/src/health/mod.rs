@@ -32,6 +32,7 @@ pub mod postgres;
 pub mod preset;
 pub mod probe;
 pub mod reader;
+pub mod say;
 pub mod schedule;
 pub mod talk;
 pub mod through;

@@ -1,5 +1,7 @@
-//! The well-known dialogues over TCP as steps of a [`Talk`].
+//! The well-known dialogues over TCP as steps of a [`Talk`], and SIP over UDP.
 
+use super::datagram::Datagram;
+use super::say::Say;
 use super::talk::{Expect, REPLY_BYTES_MAX, Step, Talk};
 use super::{ldap, postgres};
 
@@ -20,7 +22,7 @@ fn talk(steps: Vec<Step>) -> Talk {
 }
 
 fn say(text: impl Into<Vec<u8>>) -> Step {
-    Step::Send(text.into())
+    Step::Send(Say::Bytes(text.into()))
 }
 
 fn smtp_reply(code: u16) -> Step {
@@ -138,24 +140,26 @@ pub fn postgres(user: Option<&str>, database: Option<&str>) -> Talk {
     }
 }
 
-/// RFC 3261 §11: OPTIONS to `user` at `host`, over `transport` ("TCP" or "UDP").
-pub fn sip_request(transport: &str, host: &str) -> Vec<u8> {
-    format!(
-        "OPTIONS sip:{host} SIP/2.0\r\n\
-         Via: SIP/2.0/{transport} check.invalid;rport;branch=z9hG4bKweir\r\n\
-         Max-Forwards: 70\r\n\
-         From: <sip:check@check.invalid>;tag=weir\r\n\
-         To: <sip:{host}>\r\n\
-         Call-ID: weir@check.invalid\r\n\
-         CSeq: 1 OPTIONS\r\n\
-         Contact: <sip:check@check.invalid>\r\n\
-         Accept: application/sdp\r\n\
-         Content-Length: 0\r\n\r\n"
-    )
-    .into_bytes()
+/// SIP's OPTIONS over TCP.
+pub fn sip(host: &str) -> Talk {
+    talk(vec![
+        Step::Send(Say::SipOptions {
+            transport: "TCP",
+            host: host.to_owned(),
+        }),
+        Step::Expect(Expect::Sip),
+    ])
 }
 
-/// SIP over TCP.
-pub fn sip(host: &str) -> Talk {
-    talk(vec![say(sip_request("TCP", host)), Step::Expect(Expect::Sip)])
+/// The same over UDP.
+pub fn sip_datagram(host: &str) -> Datagram {
+    Datagram {
+        send: Say::SipOptions {
+            transport: "UDP",
+            host: host.to_owned(),
+        },
+        expect: Some(Expect::Sip),
+        require_reply: true,
+        reply_bytes: 0..=usize::MAX,
+    }
 }

@@ -6,6 +6,7 @@
 use super::failure::Failure;
 use super::pattern::Pattern;
 use super::reader::Progress;
+use super::say::Say;
 use super::{ldap, mysql, postgres};
 
 /// Bytes read for one expectation unless configured otherwise.
@@ -24,7 +25,7 @@ pub struct Talk {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Say this.
-    Send(Vec<u8>),
+    Send(Say),
     /// Wait for this.
     Expect(Expect),
 }
@@ -36,8 +37,8 @@ pub enum Expect {
     Text(Vec<u8>),
     /// A match of this expression, anywhere.
     Regex(Pattern),
-    /// Exactly these bytes next; `None` stands for any byte.
-    Bytes(Vec<Option<u8>>),
+    /// Exactly these bytes next.
+    Bytes(Vec<Masked>),
     /// A reply of one or more lines with a three-digit code (RFC 5321 §4.2, RFC 959 §4.2): this one.
     Code(&'static str, u16),
     /// A line that begins with one of these; the first names the protocol's good answer. Lines that begin with `*` or
@@ -60,6 +61,22 @@ pub enum Expect {
     PostgresSsl,
     /// The answer to PostgreSQL's start-up message.
     PostgresStart,
+}
+
+/// A byte of which some bits count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Masked {
+    /// The byte.
+    pub byte: u8,
+    /// The bits that count.
+    pub mask: u8,
+}
+
+impl Masked {
+    /// Whether `byte` is such a one.
+    pub fn is(self, byte: u8) -> bool {
+        (byte ^ self.byte) & self.mask == 0
+    }
 }
 
 /// How far an expectation has come.
@@ -99,14 +116,24 @@ impl Expect {
 }
 
 /// Where a run of a [`Talk`] stands.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TalkReader {
+    token: u64,
     /// The step that is waited for.
     at: usize,
     unread: Vec<u8>,
 }
 
 impl TalkReader {
+    /// At the beginning of the run that `token` stands for.
+    pub fn new(token: u64) -> Self {
+        Self {
+            token,
+            at: 0,
+            unread: Vec::new(),
+        }
+    }
+
     /// Begins; what is to be said first, if anything.
     pub fn start(&mut self, talk: &Talk) -> Progress {
         self.advance(talk)
@@ -133,7 +160,7 @@ impl TalkReader {
         let mut say = Vec::new();
         while let Some(step) = talk.steps.get(self.at) {
             match step {
-                Step::Send(bytes) => say.extend_from_slice(bytes),
+                Step::Send(words) => say.extend(words.bytes(self.token)),
                 Step::Expect(expect) => match expect.look(&self.unread) {
                     Found::More if say.is_empty() => return Progress::More,
                     Found::More => return Progress::Say(say),
@@ -158,11 +185,8 @@ fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     bytes.windows(text.len()).position(|window| window == text)
 }
 
-fn exact(bytes: &[u8], wanted: &[Option<u8>]) -> Found {
-    let differs = bytes
-        .iter()
-        .zip(wanted)
-        .any(|(byte, wanted)| wanted.is_some_and(|wanted| wanted != *byte));
+fn exact(bytes: &[u8], wanted: &[Masked]) -> Found {
+    let differs = bytes.iter().zip(wanted).any(|(byte, wanted)| !wanted.is(*byte));
     if differs {
         Found::Never(Failure::Unexpected)
     } else if bytes.len() < wanted.len() {

@@ -52,7 +52,7 @@ fn dialogues() -> Vec<(Dialogue, Vec<&'static [u8]>)> {
         kind: 6,
     };
     let any = datagram::Datagram {
-        send: b"?".to_vec(),
+        send: b"?"[..].into(),
         expect: None,
         require_reply: true,
         reply_bytes: 1..=255,

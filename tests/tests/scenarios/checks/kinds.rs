@@ -182,7 +182,7 @@ fn other_rows() -> Vec<Row> {
         },
         udp(
             "udp",
-            r#"udp = { send_hex = "01 02", expect_hex = "01 ??" }"#,
+            r#"udp = { send_hex = "01 02", expect_hex = "?1 0?" }"#,
             ECHO,
             other,
         ),

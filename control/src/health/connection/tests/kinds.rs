@@ -18,7 +18,7 @@ async fn probes_come_from_where_they_are_told() {
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let datagram = Datagram {
-        send: b"?".to_vec(),
+        send: b"?"[..].into(),
         expect: None,
         require_reply: true,
         reply_bytes: 0..=255,
