@@ -90,16 +90,23 @@ impl Bucket {
 
     /// An empty place, if nothing here has the tag and nothing whose home this is stands elsewhere: two facts by one load.
     #[inline(always)]
-    pub(super) fn vacancy(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, tag: u16) -> Option<usize> {
+    pub(super) fn vacancy(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, tag: u16) -> Option<u8> {
         let (same, empty) = (compare(&self.tags, tag), compare(&self.tags, 0));
-        (same | self.overflowed == 0 && empty != 0).then(|| empty.trailing_zeros() as usize % SLOTS)
+        (same | self.overflowed == 0 && empty != 0).then(|| empty.trailing_zeros() as u8)
     }
 
-    /// Puts a reference into a place that [`vacancy`](Self::vacancy) gave.
+    /// Whether there is such a place and nothing stands there.
     #[inline(always)]
-    pub(super) fn set(&mut self, place: usize, tag: u16, reference: Ref) {
-        self.tags[place % SLOTS] = tag;
-        self.refs[place % SLOTS] = reference.0;
+    pub(super) fn is_vacant(&self, place: u8) -> bool {
+        self.tags.get(usize::from(place)) == Some(&0)
+    }
+
+    /// Puts a reference into a vacant place.
+    #[inline(always)]
+    pub(super) fn put_at(&mut self, place: u8, tag: u16, reference: Ref) {
+        let place = usize::from(place) % SLOTS;
+        self.tags[place] = tag;
+        self.refs[place] = reference.0;
     }
 
     #[inline]

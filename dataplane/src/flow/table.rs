@@ -38,10 +38,6 @@ impl Default for Candidate {
     }
 }
 
-/// Where the tuple of a new flow goes: a place of its home bucket.
-#[derive(Debug, Clone, Copy)]
-pub struct Vacancy(usize);
-
 /// The flows of one family on one worker.
 #[derive(Debug)]
 pub struct Table<F: Family> {
@@ -135,6 +131,12 @@ impl<F: Family> Table<F> {
     #[inline(always)]
     pub const fn is_full(&self) -> bool {
         self.used as usize == self.entries.len()
+    }
+
+    /// Flows it has entries for beside those it holds.
+    #[inline(always)]
+    pub const fn room(&self) -> usize {
+        self.entries.len() - self.used as usize
     }
 
     /// Notes that a flow was refused because the table is full.
@@ -246,33 +248,35 @@ impl<F: Family> Table<F> {
         self.compare(home, tag_of(hash)).next().is_none() && !home.has_overflowed()
     }
 
-    /// The place for a tuple that no entry has, where a look at the home bucket tells that and has one.
+    /// The place in the home bucket for a tuple that no entry has, where a look at this bucket tells that and has one.
     #[inline(always)]
-    pub fn vacancy(&self, hash: u64) -> Option<Vacancy> {
+    pub fn vacancy(&self, hash: u64) -> Option<u8> {
         let home = self.buckets.at(hash as u32);
-        let place = if self.portable {
+        if self.portable {
             home.vacancy(prefetch::matches_portable, tag_of(hash))
         } else {
             home.vacancy(prefetch::matches, tag_of(hash))
-        };
-        place.map(Vacancy)
+        }
     }
 
-    /// Adds a flow without a reverse tuple, whose forward tuple has this hash, at the vacancy this hash gave; the table has
-    /// not changed since.
-    ///
-    /// # Errors
-    /// [`Full`], and nothing changed, when there is no entry.
+    /// Whether the place that [`vacancy`](Self::vacancy) gave is still vacant.
     #[inline(always)]
-    pub fn occupy(&mut self, vacancy: Vacancy, hash: u64, entry: Entry<F>) -> Result<u32, Full> {
-        let index = self.claim()?;
+    pub fn is_vacant(&self, place: u8, hash: u64) -> bool {
+        self.buckets.at(hash as u32).is_vacant(place)
+    }
+
+    /// Adds a flow without a reverse tuple, whose forward tuple has this hash, at the [vacant](Self::is_vacant) place that
+    /// this hash gave. There must be [`room`](Self::room).
+    #[inline(always)]
+    pub fn occupy(&mut self, place: u8, hash: u64, entry: Entry<F>) {
+        let Ok(index) = self.claim() else { return };
         if let Some(free) = self.entries.get_mut(index as usize) {
             *free = entry;
         }
+        let reference = Ref::new(index, false);
         self.buckets
             .at_mut(hash as u32)
-            .set(vacancy.0, tag_of(hash), Ref::new(index, false));
-        Ok(index)
+            .put_at(place, tag_of(hash), reference);
     }
 
     /// The entry that has `key` as one of its tuples.

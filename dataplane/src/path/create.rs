@@ -15,7 +15,7 @@ use crate::persist::{Client, Found, Noted};
 use crate::scheduler::{Load, PickInput};
 use crate::tables::Service;
 use crate::tcp_state::{Policy, State, Tracker};
-use crate::verdict::DropReason;
+use crate::verdict::{DropReason, WorkerId};
 
 const TCP: u8 = 6;
 
@@ -129,20 +129,16 @@ impl<F: Notes> Lane<F> {
         }
         entry.link = template.map_or(0, |index| index + 1);
         entry.flags = entry.flags.set(Flags::NO_OUTPUT, !mode.is_nat());
-        if mode == Mode::FullNat {
+        let remote = if mode == Mode::FullNat {
             (entry.local_index, entry.local_port) =
                 fullnat::choose_local(service, &entry, &self.table, context)?;
             entry.flags = entry.flags.with(Flags::LOCAL);
+            self.lead_back(&mut entry, context)?
         } else if mode == Mode::Nat {
-            self.clear_way_back(&entry, context)?;
-        }
-        let remote = if mode.is_nat() {
-            super::remote::replies_elsewhere(&entry, context)
+            self.lead_back(&mut entry, context)?
         } else {
             None
         };
-        entry.flags = entry.flags.set(Flags::REVERSE, mode.is_nat() && remote.is_none());
-        entry.flags = entry.flags.set(Flags::HAS_REMOTE, remote.is_some());
         let hash = self.pending[at].hash;
         let (seed, servers) = (&context.shared.seed, context.servers());
         let Ok(index) = self.table.insert_hashed(entry, hash, seed, &servers) else {
@@ -157,6 +153,20 @@ impl<F: Notes> Lane<F> {
         self.book(at, index, &entry, service, context);
         super::remote::announce(&entry, remote, context);
         Ok(())
+    }
+
+    /// Sees to the replies of a flow that is to be made, which pass here: nobody else's look like them, and they find their
+    /// entry. Gives the other worker that they will arrive at.
+    pub(super) fn lead_back(
+        &mut self,
+        entry: &mut Entry<F>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<WorkerId>, Stop> {
+        self.clear_way_back(entry, context)?;
+        let remote = super::remote::replies_elsewhere(entry, context);
+        entry.flags = entry.flags.set(Flags::REVERSE, remote.is_none());
+        entry.flags = entry.flags.set(Flags::HAS_REMOTE, remote.is_some());
+        Ok(remote)
     }
 
     /// Everything that follows from a flow having been inserted.

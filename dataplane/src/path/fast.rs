@@ -71,6 +71,12 @@ impl Place {
         self.kind
     }
 
+    /// Length and hash, as [`rewrite`] wants them.
+    #[inline(always)]
+    pub(super) const fn route(&self) -> (u16, u64) {
+        (self.ip_len, self.hash)
+    }
+
     /// Hash and content of a plain packet.
     #[inline(always)]
     pub(super) const fn plain(&self) -> (u64, Plain4) {

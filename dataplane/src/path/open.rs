@@ -1,41 +1,59 @@
-//! New flows in the fast lane: plain packets that may begin one, for services behind DR or a tunnel, without persistence and
-//! without MSS clamping. A flood of SYNs comes this way, also where the table is full and they leave without an entry.
+//! New flows in the fast lane: plain packets that may begin one, for services behind DR, a tunnel or NAT, without persistence
+//! and without MSS clamping. A flood of SYNs comes this way, also where the table is full and they leave without an entry.
 //!
-//! Everything happens in the order the general stages would do it in. The first packet that wants more than this, and all
-//! new ones behind it, go to the general stages.
+//! Loops of few registers each, as in [`super::fast`]: packets that ask for one service and may begin flows are found, then
+//! servers are chosen and flows made for them, then all packets are made ready. Everything happens in the order the general
+//! stages would do it in. The first packet that wants more than this, and all new ones behind it, go to the general stages.
 //!
 //! There is no bound on the flows that a burst may make: a new flow costs half as much again as a packet of a known one, and
 //! whoever is refused an entry while there is room could not be told from a packet that has no flow.
 
 use core::net::Ipv4Addr;
 
+use weir_rings::counters::BackendLines;
 use weir_rings::message::MssClamp;
 
-use super::create::{AFTER_SYN, draw, pick_input, schedule, without_entry};
+use super::create::{AFTER_SYN, draw, pick_input, schedule};
 use super::decide::{Asked, check_source};
 use super::fast::{Kind, Out, Place, rewrite};
-use super::{Context, Fate, Lane, Pending, Stop};
+use super::{BURST_MAX, Context, Fate, Lane, Pending, Stop};
 use crate::family::V4;
-use crate::flow::{Entry, Flags, Vacancy};
+use crate::flow::{Entry, Flags, Tick};
 use crate::packet::Packet;
 use crate::parse::Plain4;
 use crate::parse::tcp_flag::{ACK, FIN, RST, SYN};
-use crate::tables::Service;
-use crate::verdict::Verdict;
+use crate::tables::{Ours, Service, Ways};
+use crate::verdict::{DropReason, Verdict};
 
-/// How far a packet came that is not sent on yet.
-enum Left {
-    /// Nothing was done.
-    AsItCame,
-    /// A server was chosen for it.
-    WithServer(u32),
-    /// This server gets it, and nothing but the rewrite is left to do.
-    ToServer(u32),
+/// No egress slot: there are fewer of them.
+const NOBODY: u32 = u32::MAX;
+
+/// In place of a vacancy: the home bucket has none.
+const ELSEWHERE: u8 = u8::MAX;
+
+/// A packet that may begin a flow.
+#[derive(Clone, Copy, Default)]
+struct Opening {
+    /// Place in the burst.
+    index: u8,
+    /// Place in its home bucket, or [`ELSEWHERE`].
+    vacancy: u8,
 }
 
-/// Handles the plain packets that are not quiet. Gives the number of those that got their verdict; the others wait in the
-/// lane.
-#[inline(never)]
+/// Why a run of packets that ask for one service is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The burst is.
+    Burst,
+    /// The next packet asks for another service, or the table may be full for it.
+    Run,
+    /// The next packet is for the general stages, perhaps with a server that was chosen.
+    Lane(Option<u32>),
+}
+
+/// Handles the plain packets that are not quiet. Gives the number of those that got their verdict and need not be settled;
+/// the others that are not dropped wait in the lane.
+#[inline]
 pub(super) fn run<P: Packet>(
     places: &[Place],
     packets: &mut [P],
@@ -43,51 +61,144 @@ pub(super) fn run<P: Packet>(
     lane: &mut Lane<V4>,
     context: &mut Context<'_>,
 ) -> usize {
-    let mut open = lane.pending.is_empty();
-    let mut opener = Opener::new(context);
-    let mut handled = 0;
-    for (index, ((place, packet), verdict)) in places.iter().zip(packets).zip(verdicts).enumerate() {
-        if place.kind() != Kind::Plain {
-            continue;
-        }
-        let (hash, plain) = place.plain();
-        let left = if open {
-            match opener.open(hash, &plain, packet, lane, context) {
-                Ok(given) => {
-                    *verdict = given;
-                    handled += 1;
-                    continue;
-                }
-                Err(left) => left,
-            }
-        } else {
-            Left::AsItCame
-        };
-        open = false;
-        pass_on(&left, Pending::plain(hash, &plain, index), lane);
-    }
-    opener.settle(context);
-    handled
+    let mut servers = [NOBODY; BURST_MAX];
+    let servers = &mut servers[..places.len()];
+    let (served, steered) = choose_all(places, verdicts, servers, lane, context);
+    // Mostly every packet is here, and nobody has to ask.
+    let sent = if served == places.len() {
+        send_all::<true, P>(places, servers, packets, verdicts, lane, context)
+    } else {
+        send_all::<false, P>(places, servers, packets, verdicts, lane, context)
+    };
+    steered + sent
 }
 
-/// Gives a packet to the general stages.
+/// Servers and flows. Gives how many packets have a server, and how many are for other workers.
 #[inline(never)]
-fn pass_on(left: &Left, mut pending: Pending<V4>, lane: &mut Lane<V4>) {
-    match *left {
-        Left::AsItCame => {}
-        Left::WithServer(backend) => pending.chosen = Some(backend),
-        Left::ToServer(backend) => {
-            pending.fate = Fate::ToServer;
-            pending.backend = backend;
-            pending.keeps_mss = true;
+fn choose_all(
+    places: &[Place],
+    verdicts: &mut [Verdict],
+    servers: &mut [u32],
+    lane: &mut Lane<V4>,
+    context: &mut Context<'_>,
+) -> (usize, usize) {
+    if !lane.pending.is_empty() {
+        leave(places, 0, None, lane);
+        return (0, 0);
+    }
+    let mut opener = Opener::new(context);
+    let mut openings = [Opening::default(); BURST_MAX];
+    let (mut next, mut served) = (0, 0);
+    loop {
+        // Where the table fills, a later packet may be of a flow that this run makes.
+        let most = Some(lane.table.room()).filter(|room| (1..BURST_MAX).contains(room));
+        let openings = &mut openings[..most.unwrap_or(BURST_MAX)];
+        let (found, end_at, end) = opener.examine(places, next, openings, verdicts, lane, context);
+        let mut run = Run {
+            places,
+            openings: &openings[..found],
+            servers: &mut *servers,
+        };
+        let opened = opener.open(&mut run, verdicts, lane, context);
+        served += opened.served;
+        let (at, end) = opened
+            .trouble
+            .map_or((end_at, end), |(at, chosen)| (at, End::Lane(chosen)));
+        match end {
+            End::Burst => break,
+            End::Run => next = at,
+            End::Lane(chosen) => {
+                leave(places, at, chosen, lane);
+                break;
+            }
         }
     }
+    opener.settle(context);
+    (served, opener.steered)
+}
+
+/// Leaves the plain packets from this one on to the general stages.
+#[inline(never)]
+fn leave(places: &[Place], first: usize, mut chosen: Option<u32>, lane: &mut Lane<V4>) {
+    for (index, place) in places.iter().enumerate().skip(first) {
+        if place.kind() == Kind::Plain {
+            let (hash, plain) = place.plain();
+            let mut pending = Pending::plain(hash, &plain, index);
+            pending.chosen = chosen.take();
+            lane.pending.push(pending);
+        }
+    }
+}
+
+/// Makes the packets ready whose servers are known.
+#[inline(never)]
+fn send_all<const ALL: bool, P: Packet>(
+    places: &[Place],
+    servers: &[u32],
+    packets: &mut [P],
+    verdicts: &mut [Verdict],
+    lane: &mut Lane<V4>,
+    context: &Context<'_>,
+) -> usize {
+    let out = Out::new(context);
+    let mut sent = 0;
+    let all = places.iter().zip(servers).zip(packets).zip(verdicts);
+    for (index, (((place, &backend), packet), verdict)) in all.enumerate() {
+        if !ALL && backend == NOBODY {
+            continue;
+        }
+        match rewrite(&out, backend, place.route(), packet, context) {
+            Some(port) => {
+                *verdict = Verdict::Tx(port);
+                sent += 1;
+            }
+            None => pass_on(index, place, backend, lane),
+        }
+    }
+    sent
+}
+
+/// Gives a packet whose server is known to the general stages.
+#[cold]
+#[inline(never)]
+fn pass_on(index: usize, place: &Place, backend: u32, lane: &mut Lane<V4>) {
+    let (hash, plain) = place.plain();
+    let mut pending = Pending::plain(hash, &plain, index);
+    pending.fate = Fate::ToServer;
+    pending.backend = backend;
+    pending.keeps_mss = true;
     lane.pending.push(pending);
+}
+
+/// Packets that ask for one service and may begin flows.
+struct Run<'a> {
+    places: &'a [Place],
+    openings: &'a [Opening],
+    /// To be filled in.
+    servers: &'a mut [u32],
+}
+
+/// What became of a run.
+#[derive(Default)]
+struct Opened {
+    /// Packets that have a server now.
+    served: usize,
+    /// The packet that is for the general stages, perhaps with a server that was chosen.
+    trouble: Option<(usize, Option<u32>)>,
+}
+
+impl Opened {
+    fn until(self, at: u8, chosen: Option<u32>) -> Self {
+        Self {
+            trouble: Some((at.into(), chosen)),
+            ..self
+        }
+    }
 }
 
 /// What stays the same from one new flow of a burst to the next, and what is counted for all of them at once.
 struct Opener<'a> {
-    out: Out<'a>,
+    counts: BackendLines<'a>,
     asked: Asked<'a, V4>,
     /// Destination of the packet before.
     target: u64,
@@ -97,15 +208,17 @@ struct Opener<'a> {
     alone: bool,
     /// Flows of the service that are not counted yet.
     opened: u64,
-    /// Packets that left without an entry and are not counted yet.
+    /// Packets that found the table full and are not counted yet.
     refused: u64,
+    /// Packets for other workers.
+    steered: usize,
 }
 
 impl<'a> Opener<'a> {
     #[inline(always)]
     fn new(context: &Context<'a>) -> Self {
         Self {
-            out: Out::new(context),
+            counts: context.counters.backends(),
             asked: Asked::default(),
             // No destination: they are shorter.
             target: u64::MAX,
@@ -113,106 +226,249 @@ impl<'a> Opener<'a> {
             alone: context.shared.steering.workers() == 1,
             opened: 0,
             refused: 0,
+            steered: 0,
         }
     }
 
-    #[inline(always)]
-    fn open<P: Packet>(
+    /// Finds a run of packets that may begin flows of one service. Gives how many, and where and why it ends.
+    #[inline(never)]
+    fn examine(
         &mut self,
-        hash: u64,
-        plain: &Plain4,
-        packet: &mut P,
-        lane: &mut Lane<V4>,
-        context: &mut Context<'a>,
-    ) -> Result<Verdict, Left> {
-        if plain.tcp_flags & (SYN | FIN | RST | ACK) != SYN {
-            return Err(Left::AsItCame);
-        }
-        let vacancy = lane.table.vacancy(hash);
-        if vacancy.is_none() && is_known(hash, plain, lane, context) {
-            return Err(Left::AsItCame);
-        }
-        if !self.alone
-            && let Err(stop) = super::check_owner(&plain.key(), hash, context)
-        {
-            return match stop {
-                Stop::Steer(_) => Ok(stop.into()),
-                Stop::Drop(_) | Stop::Punt(_) => Err(Left::AsItCame),
+        places: &[Place],
+        next: usize,
+        openings: &mut [Opening],
+        verdicts: &mut [Verdict],
+        lane: &Lane<V4>,
+        context: &Context<'a>,
+    ) -> (usize, usize, End) {
+        let (table, ours, alone) = (&lane.table, context.tables.ours(), self.alone);
+        let (mut target, mut found) = (self.target, 0);
+        for index in next..places.len() {
+            let place = &places[index];
+            if place.kind() != Kind::Plain {
+                continue;
+            }
+            let (hash, plain) = place.plain();
+            if plain.tcp_flags & (SYN | FIN | RST | ACK) != SYN {
+                return (found, index, End::Lane(None));
+            }
+            let vacancy = match table.vacancy(hash) {
+                Some(vacancy) => vacancy,
+                None if is_known(place, lane, context) => return (found, index, End::Lane(None)),
+                None => ELSEWHERE,
             };
+            if !alone && let Some(stop) = not_ours(place, context) {
+                let Stop::Steer(worker) = stop else {
+                    return (found, index, End::Lane(None));
+                };
+                verdicts[index] = Verdict::Steer(worker);
+                self.steered += 1;
+                continue;
+            }
+            let asked = destination_of(&plain);
+            if asked != target {
+                if found != 0 {
+                    return (found, index, End::Run);
+                }
+                target = asked;
+                if !self.turn_to(target, place, context) {
+                    return (0, index, End::Lane(None));
+                }
+            }
+            if !is_usual_source(&plain, ours) && !is_good_source(place, context) {
+                return (found, index, End::Lane(None));
+            }
+            let Some(opening) = openings.get_mut(found) else {
+                return (found, index, End::Run);
+            };
+            *opening = Opening {
+                index: index as u8,
+                vacancy,
+            };
+            found += 1;
         }
-        let service = self.service(plain, context).ok_or(Left::AsItCame)?;
-        if !is_usual_source(plain, context) {
-            check_source::<V4>(&plain.key().src(), context).map_err(|_| Left::AsItCame)?;
-        }
-        let backend = if lane.table.is_full() {
-            let backend = without_entry(service, &plain.key(), context).ok_or(Left::AsItCame)?;
-            lane.table.refuse();
-            self.refused += 1;
-            backend
-        } else {
-            self.make_flow(hash, plain, service, vacancy, lane, context)?
-        };
-        let port = rewrite(&self.out, backend, (plain.ip_len, hash), packet, context);
-        port.map(Verdict::Tx).ok_or(Left::ToServer(backend))
+        (found, places.len(), End::Burst)
     }
 
-    /// Gives the server.
+    /// Makes the flows of a run, or does without.
     #[inline(always)]
-    fn make_flow(
+    fn open(
+        &mut self,
+        run: &mut Run<'_>,
+        verdicts: &mut [Verdict],
+        lane: &mut Lane<V4>,
+        context: &mut Context<'a>,
+    ) -> Opened {
+        let Some(service) = self.service else {
+            return Opened::default();
+        };
+        if service.ways == Ways::Nat {
+            return self.open_nat(run, service, verdicts, lane, context);
+        }
+        if lane.table.is_full() {
+            self.refuse(run, service, lane)
+        } else {
+            self.open_direct(run, service, lane, context)
+        }
+    }
+
+    /// Flows whose replies do not pass here. The table has room for them.
+    #[inline(never)]
+    fn open_direct(
+        &mut self,
+        run: &mut Run<'_>,
+        service: &Service,
+        lane: &mut Lane<V4>,
+        context: &mut Context<'a>,
+    ) -> Opened {
+        let (counts, alone, tick) = (self.counts, self.alone, context.tick);
+        let turns = service.scheduler.turns(alone);
+        let (mut served, mut trouble) = (0, None);
+        for &Opening { index, vacancy } in run.openings {
+            let at = usize::from(index);
+            let (Some(place), Some(server)) = (run.places.get(at), run.servers.get_mut(at)) else {
+                continue;
+            };
+            let (hash, plain) = place.plain();
+            // An earlier packet of the run may have had this place.
+            let vacant = lane.table.is_vacant(vacancy, hash);
+            if !vacant && is_known(place, lane, context) {
+                trouble = Some((at, None));
+                break;
+            }
+            let chosen = match &turns {
+                Some(turns) => turns.next(),
+                None => choose(place, service, context),
+            };
+            let Some(backend) = chosen else {
+                trouble = Some((at, None));
+                break;
+            };
+            if vacant {
+                lane.table.occupy(vacancy, hash, fresh(&plain, backend, tick));
+            } else if !insert(place, backend, lane, context) {
+                trouble = Some((at, Some(backend)));
+                break;
+            }
+            *server = backend;
+            served += 1;
+            if !alone {
+                context.shared.owners.insert(hash, context.worker);
+            }
+            if let Some(line) = counts.get(backend) {
+                line.active().add(1);
+                line.connections().add(1);
+            }
+        }
+        self.opened += served as u64;
+        Opened { served, trouble }
+    }
+
+    /// The table is full: what needs no entry is forwarded by hash. The scheduler is not asked, see
+    /// [`super::create::without_entry`].
+    #[inline(never)]
+    fn refuse(&mut self, run: &mut Run<'_>, service: &Service, lane: &mut Lane<V4>) -> Opened {
+        let mut refused = Opened::default();
+        let by_hash = !service.scheduler.has_thresholds();
+        for &Opening { index, .. } in run.openings {
+            let at = usize::from(index);
+            let (Some(place), Some(server)) = (run.places.get(at), run.servers.get_mut(at)) else {
+                continue;
+            };
+            let (_, plain) = place.plain();
+            match service.scheduler.pick_stateless_v4(plain.pair, plain.tail) {
+                Some(backend) if by_hash => *server = backend,
+                Some(_) | None => {
+                    refused = refused.until(index, None);
+                    break;
+                }
+            }
+            refused.served += 1;
+        }
+        if refused.served != 0 {
+            lane.table.refuse();
+            self.refused += refused.served as u64;
+        }
+        refused
+    }
+
+    /// Flows whose replies pass here: their tuple must be free, and stands in the table too.
+    #[inline(never)]
+    fn open_nat(
+        &mut self,
+        run: &mut Run<'_>,
+        service: &Service,
+        verdicts: &mut [Verdict],
+        lane: &mut Lane<V4>,
+        context: &mut Context<'a>,
+    ) -> Opened {
+        let turns = service.scheduler.turns(self.alone);
+        let mut opened = Opened::default();
+        for &Opening { index, vacancy } in run.openings {
+            let at = usize::from(index);
+            let (place, server) = (&run.places[at], &mut run.servers[at]);
+            let (hash, plain) = place.plain();
+            if !lane.table.is_vacant(vacancy, hash) && is_known(place, lane, context) {
+                return opened.until(index, None);
+            }
+            let chosen = match &turns {
+                Some(turns) => turns.next(),
+                None => choose(place, service, context),
+            };
+            let Some(backend) = chosen else {
+                return opened.until(index, None);
+            };
+            match self.make_nat(hash, &plain, backend, lane, context) {
+                Ok(()) => {
+                    *server = backend;
+                    opened.served += 1;
+                }
+                Err(stop) => verdicts[at] = stop.into(),
+            }
+        }
+        opened
+    }
+
+    fn make_nat(
         &mut self,
         hash: u64,
         plain: &Plain4,
-        service: &Service,
-        vacancy: Option<Vacancy>,
+        backend: u32,
         lane: &mut Lane<V4>,
         context: &mut Context<'a>,
-    ) -> Result<u32, Left> {
-        let backend = match service.scheduler.pick_next(self.alone) {
-            Some(backend) => backend,
-            None => choose(plain, service, context)?,
-        };
-        if context.shared.egress.mode(backend).is_nat() {
-            return Err(Left::WithServer(backend));
-        }
+    ) -> Result<(), Stop> {
         let mut entry = Entry::new(&plain.key(), backend, context.tick);
         entry.state = AFTER_SYN as u8;
-        entry.flags = entry.flags.with(Flags::NO_OUTPUT);
-        let made = match vacancy {
-            Some(vacancy) => lane.table.occupy(vacancy, hash, entry),
-            None => lane
-                .table
-                .insert_hashed(entry, hash, &context.shared.seed, &context.servers()),
-        };
-        made.map_err(|_| Left::WithServer(backend))?;
-        if !self.alone {
-            context.shared.owners.insert(hash, context.worker);
+        let remote = lane.lead_back(&mut entry, context)?;
+        let (seed, servers) = (&context.shared.seed, context.servers());
+        if lane.table.insert_hashed(entry, hash, seed, &servers).is_err() {
+            self.refused += 1;
+            return Err(DropReason::FlowTableFull.into());
         }
-        if let Some(line) = context.counters.backend(backend) {
+        context.shared.owners.insert(hash, context.worker);
+        if let Some(line) = self.counts.get(backend) {
             line.active().add(1);
             line.connections().add(1);
         }
         self.opened += 1;
-        Ok(backend)
+        super::remote::announce(&entry, remote, context);
+        Ok(())
     }
 
-    /// The service a packet asks for, if its new flows are for this lane.
-    #[inline(always)]
-    fn service(&mut self, plain: &Plain4, context: &Context<'a>) -> Option<&'a Service> {
-        let target = target(plain);
-        if target != self.target {
-            self.turn_to(target, plain, context);
-        }
-        self.service
-    }
-
+    /// Another destination: finds its service. `false`: its new flows are not for this lane.
+    #[cold]
     #[inline(never)]
-    fn turn_to(&mut self, target: u64, plain: &Plain4, context: &Context<'a>) {
+    fn turn_to(&mut self, target: u64, place: &Place, context: &Context<'a>) -> bool {
         self.settle(context);
+        let (_, plain) = place.plain();
         let asked = self.asked.service(&plain.key(), None, context).ok();
-        self.service = asked
-            .map(|service| &**service)
-            .filter(|service| service.spec.persistence.is_none() && service.spec.mss_clamp == MssClamp::Off);
+        self.service = asked.map(|service| &**service).filter(|service| {
+            service.spec.persistence.is_none()
+                && service.spec.mss_clamp == MssClamp::Off
+                && service.ways != Ways::Other
+        });
         self.target = target;
+        self.service.is_some()
     }
 
     /// Counts what was not counted yet.
@@ -236,36 +492,75 @@ impl<'a> Opener<'a> {
     }
 }
 
-/// The home bucket does not tell: whether an entry has the tuple.
+/// The entry of a flow whose replies do not pass here.
+#[inline(always)]
+fn fresh(plain: &Plain4, backend: u32, tick: Tick) -> Entry<V4> {
+    let mut entry = Entry::new(&plain.key(), backend, tick);
+    entry.state = AFTER_SYN as u8;
+    entry.flags = entry.flags.with(Flags::NO_OUTPUT);
+    entry
+}
+
+/// Makes a flow that has no place in its home bucket.
+#[cold]
 #[inline(never)]
-fn is_known(hash: u64, plain: &Plain4, lane: &Lane<V4>, context: &Context<'_>) -> bool {
+fn insert(place: &Place, backend: u32, lane: &mut Lane<V4>, context: &Context<'_>) -> bool {
+    let (hash, plain) = place.plain();
+    let entry = fresh(&plain, backend, context.tick);
+    let seed = &context.shared.seed;
+    lane.table
+        .insert_hashed(entry, hash, seed, &context.servers())
+        .is_ok()
+}
+
+/// The home bucket does not tell: whether an entry has the tuple.
+#[cold]
+#[inline(never)]
+fn is_known(place: &Place, lane: &Lane<V4>, context: &Context<'_>) -> bool {
+    let (hash, plain) = place.plain();
     lane.table.find(&plain.key(), hash, &context.servers()).is_some()
 }
 
-/// As the general stages choose.
+/// Where a packet goes that is for another worker.
+#[cold]
 #[inline(never)]
-fn choose(plain: &Plain4, service: &Service, context: &mut Context<'_>) -> Result<u32, Left> {
+fn not_ours(place: &Place, context: &Context<'_>) -> Option<Stop> {
+    let (hash, plain) = place.plain();
+    super::check_owner(&plain.key(), hash, context).err()
+}
+
+/// As the general stages choose. Without a server they find none either: nothing was moved.
+#[inline(never)]
+fn choose(place: &Place, service: &Service, context: &mut Context<'_>) -> Option<u32> {
+    let (_, plain) = place.plain();
     let random = draw(service, context);
     let input = pick_input(&plain.key(), context.now_s(), random);
-    // Without a server the general stages find none either: nothing was moved.
-    schedule(service, &input, context).map_err(|_| Left::AsItCame)
+    schedule(service, &input, context).ok()
 }
 
 /// Destination address, port and protocol in one word.
 #[inline(always)]
-const fn target(plain: &Plain4) -> u64 {
+const fn destination_of(plain: &Plain4) -> u64 {
     let port = (plain.tail as u32).to_le() >> 16;
     plain.pair.to_le() >> 32 | (port as u64) << 32 | (plain.tail >> 32) << 48
 }
 
 /// Whether the source is certainly one that new flows may come from.
 #[inline(always)]
-fn is_usual_source(plain: &Plain4, context: &Context<'_>) -> bool {
+fn is_usual_source(plain: &Plain4, ours: Ours<'_>) -> bool {
     let loaded = plain.pair.to_le() as u32;
     let first = loaded as u8;
     // "This network", and multicast and what is above.
-    first.wrapping_sub(1) < MULTICAST - 1 && first != LOOPBACK && !context.tables.may_be_ours(loaded)
+    first.wrapping_sub(1) < MULTICAST - 1 && first != LOOPBACK && !ours.may_have(loaded)
 }
 
 const MULTICAST: u8 = 224;
 const LOOPBACK: u8 = Ipv4Addr::LOCALHOST.octets()[0];
+
+/// The same, by a closer look.
+#[cold]
+#[inline(never)]
+fn is_good_source(place: &Place, context: &Context<'_>) -> bool {
+    let (_, plain) = place.plain();
+    check_source::<V4>(&plain.key().src(), context).is_ok()
+}

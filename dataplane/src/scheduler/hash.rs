@@ -90,22 +90,36 @@ pub(super) fn tuple(input: &PickInput) -> u64 {
     )
 }
 
+/// Any fixed secret does here too.
+const SPREAD: Seed = Seed::fixed(TUPLE_KEY[0]);
+
 /// As [`tuple`], in a tenth of the instructions: for every packet of a flood. With a key that everybody knows neither of them
 /// keeps anybody from aiming at a server.
 pub(super) fn spread(input: &PickInput) -> u64 {
-    const SEED: Seed = Seed::fixed(TUPLE_KEY[0]);
-    let ports = u64::from(input.client_port) << 16 | u64::from(input.destination_port);
     match (input.client, input.destination) {
         (IpAddr::V4(client), IpAddr::V4(destination)) => {
-            let pair = u64::from(client.to_bits()) << 32 | u64::from(destination.to_bits());
-            SEED.short(pair, ports)
+            let ([a, b, c, d], [e, f, g, h]) = (client.octets(), destination.octets());
+            let ([i, j], [k, l]) = (
+                input.client_port.to_be_bytes(),
+                input.destination_port.to_be_bytes(),
+            );
+            spread_v4(
+                u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+                u32::from_ne_bytes([i, j, k, l]),
+            )
         }
         (client, destination) => {
-            let [a, b] = words(client);
-            let [c, d] = words(destination);
-            SEED.long([a, b, c, d], ports)
+            let ([a, b], [c, d]) = (words(client), words(destination));
+            let ports = u64::from(input.client_port) << 16 | u64::from(input.destination_port);
+            SPREAD.long([a, b, c, d], ports)
         }
     }
+}
+
+/// The same of both addresses and both ports in memory order. Little-endian words, so that any two machines agree.
+#[inline(always)]
+pub(super) fn spread_v4(pair: u64, ports: u32) -> u64 {
+    SPREAD.short(pair.to_le(), u64::from(ports.to_le()))
 }
 
 /// The address alone.

@@ -106,6 +106,22 @@ pub struct PickInput {
     pub random: u64,
 }
 
+impl PickInput {
+    /// Of addresses and ports as words in memory order, source first.
+    #[inline(never)]
+    fn v4(pair: u64, ports: u64) -> Self {
+        let ([a, b, c, d, e, f, g, h], [i, j, k, l]) = (pair.to_ne_bytes(), (ports as u32).to_ne_bytes());
+        Self {
+            client: IpAddr::from([a, b, c, d]),
+            client_port: u16::from_be_bytes([i, j]),
+            destination: IpAddr::from([e, f, g, h]),
+            destination_port: u16::from_be_bytes([k, l]),
+            now_s: 0,
+            random: 0,
+        }
+    }
+}
+
 /// Why a scheduler cannot be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
@@ -139,6 +155,22 @@ pub struct State {
     all_usable: bool,
     overload: Overload,
     algorithm: Algorithm,
+}
+
+/// Servers that have their turn one after the other.
+pub(crate) struct Turns<'a> {
+    cursor: &'a rr::Cursor,
+    servers: &'a [Server],
+    alone: bool,
+}
+
+impl Turns<'_> {
+    /// Slot of the next one.
+    #[inline(always)]
+    pub(crate) fn next(&self) -> Option<u32> {
+        let index = self.cursor.step(self.servers.len(), self.alone);
+        self.servers.get(index).map(|server| server.slot)
+    }
 }
 
 /// What a scheduler keeps beside the servers.
@@ -235,18 +267,18 @@ impl State {
         self.choose(input, &load, true)
     }
 
-    /// What [`State::pick`] answers and does, where that takes a cursor only and nothing of the packet: the slot of the
-    /// server. `None`: this is to be asked of [`State::pick`]. `alone`: nobody else picks.
-    #[inline(always)]
-    pub(crate) fn pick_next(&self, alone: bool) -> Option<u32> {
+    /// What [`State::pick`] answers and does, where that takes a cursor only and nothing of the packet; `None` where it takes
+    /// more. `alone`: nobody else picks.
+    #[inline]
+    pub(crate) fn turns(&self, alone: bool) -> Option<Turns<'_>> {
         let Algorithm::Rr(cursor) = &self.algorithm else {
             return None;
         };
-        if !self.all_usable {
-            return None;
-        }
-        let index = cursor.step(self.servers.len(), alone);
-        self.servers.get(index).map(|server| server.slot)
+        self.all_usable.then_some(Turns {
+            cursor,
+            servers: &self.servers,
+            alone,
+        })
     }
 
     /// Whether [`State::pick`] reads [`PickInput::random`].
@@ -283,13 +315,29 @@ impl State {
         if let Algorithm::Maglev(lookup) = &self.algorithm {
             return lookup.owner(input, self.flags);
         }
-        let total = *self.shares.last()?;
-        let share = |total: u64| ((u128::from(hash::spread(input)) * u128::from(total)) >> 64) as u64;
+        self.share(hash::spread(input))
+    }
+
+    /// The same for IPv4, and the server's slot: addresses and ports as words in memory order, of ports the lower half.
+    #[inline(always)]
+    pub(crate) fn pick_stateless_v4(&self, pair: u64, ports: u64) -> Option<u32> {
+        let index = if matches!(self.algorithm, Algorithm::Maglev(_)) {
+            self.pick_stateless(&PickInput::v4(pair, ports))
+        } else {
+            self.share(hash::spread_v4(pair, ports as u32))
+        };
+        self.servers.get(index?).map(|server| server.slot)
+    }
+
+    /// The server in whose share of all hashes this one lies.
+    #[inline(always)]
+    fn share(&self, hash: u64) -> Option<usize> {
+        let of = |total: u64| ((u128::from(hash) * u128::from(total)) >> 64) as u64;
         if self.even {
             // The same place, without a search.
-            return Some(share(self.servers.len() as u64) as usize);
+            return Some(of(self.servers.len() as u64) as usize);
         }
-        let point = share(total);
+        let point = of(*self.shares.last()?);
         let index = self.shares.partition_point(|&sum| sum <= point);
         (index < self.servers.len()).then_some(index)
     }

@@ -19,9 +19,21 @@ impl Default for Held {
 }
 
 impl Held {
-    /// For an address as a little-endian machine loads it from a packet.
+    /// At hand for a whole burst.
     #[inline(always)]
-    pub(super) fn may_have(&self, loaded: u32) -> bool {
+    pub(super) fn ours(&self) -> Ours<'_> {
+        Ours(&self.0)
+    }
+}
+
+/// See [`Held`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ours<'a>(&'a [u64; BITS / WORD]);
+
+impl Ours<'_> {
+    /// Whether an address, as a little-endian machine loads it from a packet, may be one of ours. "No" is certain.
+    #[inline(always)]
+    pub(crate) const fn may_have(self, loaded: u32) -> bool {
         let place = place(loaded);
         self.0[place / WORD] >> (place % WORD) & 1 != 0
     }
@@ -74,7 +86,7 @@ mod tests {
     }
 
     fn may_have(held: &Held, address: Ipv4Addr) -> bool {
-        held.may_have(u32::from_le_bytes(address.octets()))
+        held.ours().may_have(u32::from_le_bytes(address.octets()))
     }
 
     #[test]

@@ -15,7 +15,8 @@ mod snapshot;
 mod tree;
 
 pub use builder::{Builder, Limits, Published, Refusal};
+pub(crate) use held::Ours;
 pub use hop::{HopKey, HopWish};
 pub use model::PortSpec;
-pub use service::{Service, TimeoutTicks};
+pub use service::{Service, TimeoutTicks, Ways};
 pub use snapshot::{Address, AddressUse, LocalAddress, RouteOut, Snapshot, TunnelEnd};

@@ -45,6 +45,30 @@ impl From<&message::Timeouts> for TimeoutTicks {
     }
 }
 
+/// How a service's packets reach its servers, as far as the fast lane has to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ways {
+    /// By DR or in tunnels: replies do not pass here, and flows can go on without an entry.
+    Direct,
+    /// All by NAT.
+    Nat,
+    /// By FULLNAT, or in ways of both kinds.
+    Other,
+}
+
+impl Ways {
+    /// Of these servers together.
+    pub(super) fn of<'a>(backends: impl IntoIterator<Item = &'a message::Backend>) -> Self {
+        let way = |backend: &message::Backend| match backend.forward {
+            message::Forward::Dr | message::Forward::Tunnel(_) => Self::Direct,
+            message::Forward::Nat => Self::Nat,
+            message::Forward::FullNat => Self::Other,
+        };
+        let both = |one, other| if one == other { one } else { Self::Other };
+        backends.into_iter().map(way).reduce(both).unwrap_or(Self::Other)
+    }
+}
+
 /// One service with everything a new flow needs.
 #[derive(Debug)]
 pub struct Service {
@@ -56,6 +80,8 @@ pub struct Service {
     pub keys: Vec<ServiceKey>,
     /// Its servers, in the order of [`scheduler::State::servers`].
     pub backends: Vec<(u32, message::Backend)>,
+    /// How packets reach them.
+    pub ways: Ways,
     /// Chooses among them.
     pub scheduler: scheduler::State,
     /// Time-outs of its own, if it has any.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weir_rings::message::{self, PortId, Protocol, ServiceKey};
 
-use super::held::Held;
+use super::held::{Held, Ours};
 use super::hop::HopKey;
 use super::model::PortSpec;
 use super::route::Lpm;
@@ -237,10 +237,10 @@ impl Snapshot {
         self.addresses.get(&address)
     }
 
-    /// Whether an IPv4 address, as a little-endian machine loads it, may be one of ours. "No" is certain.
+    /// Which IPv4 addresses are certainly not ours.
     #[inline(always)]
-    pub(crate) fn may_be_ours(&self, loaded: u32) -> bool {
-        self.held.may_have(loaded)
+    pub(crate) fn ours(&self) -> Ours<'_> {
+        self.held.ours()
     }
 
     /// A port's settings.

@@ -128,11 +128,17 @@ fn the_next_in_turn_is_the_one_that_would_be_picked() {
         let [short, long] = [(); 2].map(|()| state(SchedulerKind::Rr, Flags::default(), servers(&[1, 5, 2])));
         for _ in 0..20 {
             let picked = long.pick(&input(&mut rng), idle).unwrap();
-            assert_eq!(short.pick_next(alone), Some(long.servers()[picked].slot));
+            assert_eq!(
+                short.turns(alone).unwrap().next(),
+                Some(long.servers()[picked].slot)
+            );
         }
         let fewer = [short, long].map(|state| changed(&state, servers(&[1, 1])));
         let picked = fewer[1].pick(&input(&mut rng), idle).unwrap();
-        assert_eq!(fewer[0].pick_next(alone), Some(fewer[1].servers()[picked].slot));
+        assert_eq!(
+            fewer[0].turns(alone).unwrap().next(),
+            Some(fewer[1].servers()[picked].slot)
+        );
     }
     let mut limited = servers(&[1, 1]);
     limited[0].upper_threshold = 9;
@@ -142,7 +148,7 @@ fn the_next_in_turn_is_the_one_that_would_be_picked() {
         (SchedulerKind::Rr, servers(&[])),
         (SchedulerKind::Wrr, servers(&[1, 1])),
     ] {
-        assert_eq!(state(kind, Flags::default(), pool).pick_next(true), None);
+        assert!(state(kind, Flags::default(), pool).turns(true).is_none());
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Builder, Refusal, Transaction};
 use crate::scheduler::{self, Server};
 use crate::tables::model::{Identity, Model, Undo};
 use crate::tables::snapshot::{LocalAddress, TunnelEnd};
-use crate::tables::{Service, TimeoutTicks};
+use crate::tables::{Service, TimeoutTicks, Ways};
 
 /// A service made aside, or the removal of one.
 pub(super) struct Built {
@@ -119,6 +119,7 @@ impl Builder {
             keys,
             timeouts: spec.timeouts.as_ref().map(TimeoutTicks::from),
             spec,
+            ways: Ways::of(numbered.iter().map(|(_, backend)| backend)),
             backends: numbered,
             scheduler: state,
         }))
