@@ -21,7 +21,7 @@ pub struct Check {
     /// The backend's name, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `tcp`, `http` and so on.
+    /// `tcp`, `http` and so on; `traffic` for what is found without asking.
     pub kind: String,
     /// What is asked, `ip:port`.
     pub target: String,

@@ -24,6 +24,17 @@ struct Shown {
     out: Option<(Instant, Instant)>,
 }
 
+/// What the traffic shows of one backend, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrafficView {
+    /// Signs against it in a row.
+    pub against: u32,
+    /// So many matter, where that is not what the configuration says: it has just come back.
+    pub needed: Option<u32>,
+    /// Since when it is out, and until when.
+    pub out: Option<(Instant, Instant)>,
+}
+
 /// What a sign has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
@@ -71,6 +82,16 @@ impl Passive {
         let hold = shown.held.map_or(first, |held| (held * 2).min(most));
         (shown.held, shown.out) = (Some(hold), Some((now, now + hold)));
         Change::Out(hold)
+    }
+
+    /// Signs in a row against a backend, and from when to when it is out.
+    pub(super) fn shown(&self, name: &BackendName) -> TrafficView {
+        let shown = self.backends.get(name).copied().unwrap_or_default();
+        TrafficView {
+            against: shown.row,
+            needed: if shown.held.is_some() { Some(1) } else { None },
+            out: shown.out,
+        }
     }
 
     /// Down, while the traffic alone has taken the backend out.

@@ -1,5 +1,6 @@
 //! A snapshot of everything the API shows, so that no answer is put together while the daemon waits.
 
+use super::passive::TrafficView;
 use super::pools::PoolState;
 use super::{Daemon, Maintained};
 use crate::clock::Clock;
@@ -21,6 +22,8 @@ pub struct BackendView {
     pub records: Vec<Option<Record>>,
     /// What was set at run time.
     pub set: Override,
+    /// What its traffic has shown.
+    pub traffic: TrafficView,
 }
 
 /// The snapshot.
@@ -127,6 +130,7 @@ impl Daemon {
         BackendView {
             records: records.collect(),
             set: overrides.get(&name).copied().unwrap_or_default(),
+            traffic: self.passive.shown(&name),
             standing,
         }
     }

@@ -17,6 +17,9 @@ pub(in crate::api) fn checks(view: &View) -> types::Checks {
             for (n, check) in backend.all_checks().enumerate() {
                 checks.push(row(view, service, backend, (n, check), found));
             }
+            if let Some(rule) = service.pool.passive {
+                checks.push(traffic(view, service, backend, rule, found));
+            }
         }
     }
     types::Checks {
@@ -66,6 +69,49 @@ fn row(
         changes: record.map_or(0, |record| record.changes),
         recent: runs(|record| &record.recent),
         history: runs(|record| &record.history),
+    }
+}
+
+/// What the traffic shows, as one more check that nobody runs.
+fn traffic(
+    view: &View,
+    service: &Service,
+    backend: &Backend,
+    rule: weir_configs::Passive,
+    found: &BackendView,
+) -> types::Check {
+    let shown = found.traffic;
+    let since = shown.out.map(|(since, _)| time(view, since));
+    let until = shown.out.map(|(_, until)| time(view, until));
+    let needed = shown.needed.unwrap_or(rule.fall);
+    let why = match (shown.out, shown.against) {
+        (Some(_), _) => "its connections stayed unanswered".to_owned(),
+        (None, 0) => "nothing speaks against it".to_owned(),
+        (None, against) => format!("{against} of {needed} signs against it"),
+    };
+    types::Check {
+        service: service.name.clone(),
+        backend: backend.address.to_string(),
+        name: backend.name.clone(),
+        kind: "traffic".into(),
+        target: backend.address.to_string(),
+        state: if shown.out.is_some() { "down" } else { "up" }.into(),
+        since,
+        why,
+        held_until: until,
+        last_run: None,
+        last_result: None,
+        last_latency_ms: None,
+        next_run: None,
+        interval_ms: 1_000,
+        passes: 0,
+        fails: 0,
+        against: shown.against,
+        needed,
+        skipped: 0,
+        changes: 0,
+        recent: Vec::new(),
+        history: Vec::new(),
     }
 }
 

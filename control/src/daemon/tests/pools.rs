@@ -418,4 +418,12 @@ async fn traffic_makes_a_backend_suspect_and_takes_it_out_where_it_may() {
         weight_of(&dataplane.table(), server) == Some((0, true))
     })
     .await;
+    assert!(bench.view().await.backends[0][0].traffic.out.is_some());
+    // An answer on a flow of before, and it is back at once.
+    dataplane.seen().events.push(sign(Up));
+    eventually("back", || {
+        weight_of(&dataplane.table(), server) == Some((1, false))
+    })
+    .await;
+    assert_eq!(bench.view().await.backends[0][0].traffic.out, None);
 }
