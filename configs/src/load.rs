@@ -68,6 +68,15 @@ impl Config {
         }
     }
 
+    /// The configuration as the node of this name has it: its ports have its own addresses.
+    #[must_use]
+    pub fn on_node(mut self, node: &str) -> Self {
+        for port in &mut self.ports {
+            *port = port.on_node(node);
+        }
+        self
+    }
+
     /// The port of that name.
     pub fn port(&self, name: &str) -> Option<&Port> {
         self.ports.iter().find(|port| port.name == name)

@@ -36,14 +36,62 @@ pub struct Port {
     pub tx_descriptors: u16,
     /// Whether frames for other MAC addresses are taken too.
     pub promiscuous: bool,
+    /// `[[port.node]]`
+    #[serde(rename = "node", skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<PortNode>,
+}
+
+/// What is different on one node, so that one file serves all directors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PortNode {
+    /// The node's name.
+    pub name: String,
+    /// Its own addresses on the port.
+    pub addresses: Vec<IpNet>,
 }
 
 impl Port {
+    /// The port as it is on the node of this name.
+    #[must_use]
+    pub fn on_node(&self, node: &str) -> Self {
+        let mut port = self.clone();
+        port.nodes.clear();
+        if let Some(node) = self.nodes.iter().find(|candidate| candidate.name == node) {
+            port.addresses.clone_from(&node.addresses);
+        }
+        port
+    }
+
+    /// The addresses it has on any node.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &IpNet> {
+        let of_nodes = self.nodes.iter().flat_map(|node| &node.addresses);
+        self.addresses.iter().chain(of_nodes)
+    }
+
     /// Whether `address` is in the subnet of one of the port's addresses.
     pub fn reaches(&self, address: std::net::IpAddr) -> bool {
-        self.addresses.iter().any(|subnet| subnet.contains(&address))
+        self.all_addresses().any(|subnet| subnet.contains(&address))
     }
 }
+
+pub(crate) static NODE_SECTION: Section = Section {
+    header: "[[port.node]]",
+    meaning: "What is different for the port above it on one node, so that one file serves all directors.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: "a text of 1 to 63 characters a-z A-Z 0-9 - _ .",
+            default: None,
+            meaning: "required: the node's name: its host name, or what weir-dataplane is given with --node",
+        },
+        Key {
+            name: "addresses",
+            kind: "a list of texts",
+            default: None,
+            meaning: "required: its own addresses with prefix length, in place of those of the port",
+        },
+    ],
+};
 
 pub(crate) static SECTION: Section = Section {
     header: "[[port]]",
@@ -121,6 +169,12 @@ pub(crate) static SECTION: Section = Section {
             default: Some("false"),
             meaning: "whether frames for other MAC addresses are taken too",
         },
+        Key {
+            name: "node",
+            kind: "an array of tables",
+            default: None,
+            meaning: "what differs on one node",
+        },
     ],
 };
 
@@ -143,6 +197,11 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Port> {
         rx_descriptors: descriptors(fields, "rx_descriptors"),
         tx_descriptors: descriptors(fields, "tx_descriptors"),
         promiscuous: fields.boolean("promiscuous").unwrap_or(false),
+        nodes: fields
+            .tables("node", &NODE_SECTION)
+            .iter()
+            .filter_map(|node| read_node(node, mtu))
+            .collect(),
     };
     if port.host_interface.is_some() && port.host_interface.as_deref() == port.device.kernel_interface() {
         let message = "`host_interface` is the interface below the port itself";
@@ -153,6 +212,19 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Port> {
         );
     }
     Some(port)
+}
+
+fn read_node(fields: &Fields<'_, '_>, mtu: u16) -> Option<PortNode> {
+    let name = fields.required("name", text::name)?.value;
+    let Some(addresses) = fields.list("addresses", text::interface_address) else {
+        fields.missing("addresses");
+        return None;
+    };
+    check_mtu(fields, mtu, &addresses);
+    Some(PortNode {
+        name,
+        addresses: addresses.into_iter().map(|at| at.value).collect(),
+    })
 }
 
 /// `device`, or `pf` and `vf`.
@@ -178,8 +250,9 @@ fn read_device(fields: &Fields<'_, '_>) -> Option<Device> {
 /// RFC 8200 section 5: every link with IPv6 carries 1280 bytes.
 fn check_mtu(fields: &Fields<'_, '_>, mtu: u16, addresses: &[At<IpNet>]) {
     if mtu < 1280 && addresses.iter().any(|at| matches!(at.value, IpNet::V6(_))) {
+        let key = if fields.has("mtu") { "mtu" } else { "addresses" };
         fields.context.error(
-            fields.span_of("mtu"),
+            fields.span_of(key),
             format!("`mtu` {mtu} is too small for IPv6"),
             "use at least 1280, or take the IPv6 addresses off this port",
         );
@@ -197,4 +270,24 @@ fn descriptors(fields: &Fields<'_, '_>, name: &str) -> u16 {
         );
     }
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::path::Path;
+
+    #[test]
+    fn each_node_has_its_own_addresses() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/directors.toml");
+        let config = crate::load(file).expect("the example is valid");
+        let own = |node: &str| -> Vec<IpAddr> {
+            let config = config.clone().on_node(node);
+            let port = config.port("lan").expect("the port");
+            port.addresses.iter().map(|net| net.addr()).collect()
+        };
+        assert_eq!(own("lvs1"), [IpAddr::from([192, 0, 2, 1])]);
+        assert_eq!(own("lvs2"), [IpAddr::from([192, 0, 2, 2])]);
+        assert_eq!(own("another"), [] as [IpAddr; 0]);
+    }
 }

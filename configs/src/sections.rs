@@ -80,11 +80,12 @@ pub(crate) static ROOT: Section = Section {
 };
 
 /// Every section, in the order of the page.
-pub(crate) static SECTIONS: [&Section; 43] = [
+pub(crate) static SECTIONS: [&Section; 44] = [
     &ROOT,
     &dataplane::SECTION,
     &control::SECTION,
     &port::SECTION,
+    &port::NODE_SECTION,
     &route::SECTION,
     &route::NEIGHBOR_SECTION,
     &sriov::SECTION,

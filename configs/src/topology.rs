@@ -82,7 +82,7 @@ pub(crate) fn check_ports(ports: &[Read<'_, '_, Port>]) {
             interfaces.add(fields, "host_interface", host, &format!("\"{host}\""));
         }
         let mut own = Vec::new();
-        for net in &port.addresses {
+        for net in port.all_addresses() {
             addresses.add(fields, "addresses", net.addr(), &net.addr().to_string());
             if !own.contains(&net.trunc()) {
                 own.push(net.trunc());
@@ -165,8 +165,7 @@ fn complete(ports: &[Read<'_, '_, Port>]) -> bool {
 /// The port that has `address` in one of its subnets, the longest prefix first.
 fn port_of<'r>(ports: &'r [Read<'_, '_, Port>], address: IpAddr) -> Option<&'r Port> {
     let prefix = |port: &Port| {
-        port.addresses
-            .iter()
+        port.all_addresses()
             .filter(|net| net.contains(&address))
             .map(IpNet::prefix_len)
             .max()
@@ -193,7 +192,7 @@ fn find_port(
             );
             let help = format!(
                 "the port has {}; name an address in one of those, or another port",
-                shown(&port.addresses)
+                shown(port)
             );
             fields.context.error(address.span.clone(), message, help);
         }
@@ -218,15 +217,12 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(six) if six.segments()[0] & 0xffc0 == 0xfe80)
 }
 
-fn shown(addresses: &[IpNet]) -> String {
+fn shown(port: &Port) -> String {
+    let addresses: Vec<String> = port.all_addresses().map(ToString::to_string).collect();
     if addresses.is_empty() {
         return "no addresses".to_owned();
     }
-    addresses
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    addresses.join(", ")
 }
 
 /// Says so when the named port does not exist.
@@ -415,7 +411,7 @@ fn cannot_reach(
 ) -> Option<(String, String)> {
     if let Some(owner) = good(ports)
         .map(|(_, port)| port)
-        .find(|port| port.addresses.iter().any(|net| net.addr() == address))
+        .find(|port| port.all_addresses().any(|net| net.addr() == address))
     {
         let message = format!(
             "backend {address} is the box's own address on port \"{}\"",
@@ -468,7 +464,7 @@ fn check_local_addresses(
                 .error(fields.span_at("local_addresses", index), message, help)
         };
         if let Some((_, port)) =
-            good(ports).find(|(_, port)| port.addresses.iter().any(|net| net.addr() == *local))
+            good(ports).find(|(_, port)| port.all_addresses().any(|net| net.addr() == *local))
         {
             error(
                 format!("local address {local} is the box's own on port \"{}\"", port.name),

@@ -32,6 +32,9 @@ struct Arguments {
     /// Unix socket for weir-control; overrides `socket` in [dataplane].
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// This node's name, which [[port.node]] goes by, instead of the host's.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -60,6 +63,8 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    config = config.on_node(&arguments.node.unwrap_or_else(host));
     if let Some(socket) = arguments.socket {
         config.dataplane.socket = socket;
     }

@@ -84,6 +84,7 @@ mod tests {
             rx_descriptors: 1024,
             tx_descriptors: 1024,
             promiscuous: false,
+            nodes: Vec::new(),
         }
     }
 

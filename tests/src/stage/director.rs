@@ -209,6 +209,7 @@ impl Director {
         let path = binary(program)?;
         let mut command: Command = self.node.command(&path.to_string_lossy());
         command.arg("--config").arg(self.config_path());
+        command.args(["--node", self.node.short_name()]);
         Process::start(program, &mut command, &self.dir.join(log))
     }
 

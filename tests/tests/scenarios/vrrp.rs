@@ -16,6 +16,7 @@ use weir_tests::scenario::{binary, scenario};
 mod accept;
 mod beside;
 mod bfd;
+mod group;
 mod programs;
 mod takeover;
 

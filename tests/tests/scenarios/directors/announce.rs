@@ -36,8 +36,8 @@ fn the_advertisement_comes_first_then_announcements_with_the_virtual_mac() {
         let (client, _servers) = Stage::audience(lab, 2)?;
         let node = lab.add_node("lb1", "veth-lb")?;
         let keys = "virtual_mac = true\naccept = false\nannounce_repeat = 3\nannounce_delay_ms = 600\nannounce_refresh_ms = 400\nannounce_interval_ms = 20\n";
-        let text = config(&[(VIP, "rr", "dr")], 1, 100)
-            .replace("priority = 100\n", &format!("priority = 100\n{keys}"));
+        let text =
+            config(&[(VIP, "rr", "dr")]).replace("priority = 100\n", &format!("priority = 100\n{keys}"));
         let other = Config {
             other: Some(text),
             ..Config::new(2)

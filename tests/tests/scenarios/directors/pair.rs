@@ -71,11 +71,11 @@ impl Pair {
             servers.push(WebServer::start(&node, lab.dir(), 80)?);
         }
         let (mut directors, mut macs) = (Vec::new(), Vec::new());
-        for (number, priority) in [(1, 150), (2, 100)] {
+        for number in 1..=2 {
             let node = lab.add_node(&format!("lb{number}"), "veth-lb")?;
             macs.push(node.mac("veth-lb")?);
             let config = Config {
-                other: Some(config(&SERVICES, number, priority)),
+                other: Some(config(&SERVICES)),
                 ..Config::new(2)
             };
             let mut director = Director::new(&node, lab.dir(), config)?;
@@ -179,8 +179,9 @@ impl Pair {
     }
 }
 
-/// A director that holds these addresses, each a service with two servers.
-pub(super) fn config(services: &[([u8; 4], &str, &str)], number: u8, priority: u8) -> String {
+/// Directors that hold these addresses, each a service with two servers: one file for lb1, which has the higher priority, and
+/// lb2.
+pub(super) fn config(services: &[([u8; 4], &str, &str)]) -> String {
     let interval = INTERVAL.as_millis();
     let addresses: Vec<String> = services
         .iter()
@@ -189,9 +190,12 @@ pub(super) fn config(services: &[([u8; 4], &str, &str)], number: u8, priority: u
     let mut text = format!(
         "[dataplane]\nworkers = [0]\nflows_max = 65_536\nidle = 'adaptive'\nsocket = '{{dir}}/dataplane.sock'\n\
          [control]\nsocket = '{{dir}}/control.sock'\n[ipvs]\nsloppy_tcp = true\n\
-         [[port]]\nname = 'lan'\ndevice = 'af_xdp:veth-lb'\nhost_interface = 'weir0'\naddresses = ['192.0.2.{number}/24']\n\
+         [[port]]\nname = 'lan'\ndevice = 'af_xdp:veth-lb'\nhost_interface = 'weir0'\n\
+         [[port.node]]\nname = 'lb1'\naddresses = ['192.0.2.1/24']\n\
+         [[port.node]]\nname = 'lb2'\naddresses = ['192.0.2.2/24']\n\
          [[vrrp]]\nname = 'VI_1'\nport = 'lan'\nvirtual_router_id = 51\nversion = 3\nadvert_interval_ms = {interval}\n\
-         priority = {priority}\naddresses = [{}]\n",
+         priority = 100\naddresses = [{}]\n\
+         [[vrrp.node]]\nname = 'lb1'\npriority = 150\n",
         addresses.join(", ")
     );
     for (vip, scheduler, forward) in services {

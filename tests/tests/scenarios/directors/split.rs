@@ -9,13 +9,11 @@ use weir_tests::stage::{Config, Director, Stage};
 use super::pair::{PATIENCE, VIP, config};
 
 /// The directors are at .1 and .2.
-fn with_peers(number: u8, peer: u8) -> Config {
+fn with_peer(peer: u8) -> Config {
     let keys = format!("unicast_peers = ['192.0.2.{peer}']\nannounce_refresh_ms = 500\n");
-    let priority = 150 - number;
-    let text = config(&[(VIP, "maglev", "dr")], number, priority);
-    let own = format!("priority = {priority}\n");
+    let text = config(&[(VIP, "maglev", "dr")]);
     Config {
-        other: Some(text.replace(&own, &format!("{own}{keys}"))),
+        other: Some(text.replace("priority = 100\n", &format!("priority = 100\n{keys}"))),
         ..Config::new(2)
     }
 }
@@ -52,7 +50,7 @@ fn start(lab: &mut Lab) -> Result<Vec<Director>, LabError> {
     (1..=2)
         .map(|number| {
             let node = lab.add_node(&format!("lb{number}"), "veth-lb")?;
-            let mut director = Director::new(&node, lab.dir(), with_peers(number, 99))?;
+            let mut director = Director::new(&node, lab.dir(), with_peer(99))?;
             director.start_dataplane()?;
             director.start_control()?;
             Ok(director)
@@ -81,7 +79,7 @@ fn two_that_do_not_hear_each_other_are_both_active_and_say_so() {
             }
         }
         for (director, number) in directors.iter_mut().zip(1..) {
-            director.apply(with_peers(number, 3 - number))?;
+            director.apply(with_peer(3 - number))?;
         }
         wait_for(&directors, ["active", "backup"], false)?;
         let metrics = metrics(&directors[1])?;
