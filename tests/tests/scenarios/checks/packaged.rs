@@ -1,5 +1,5 @@
 //! The negotiated kinds with the servers that Debian packages for them: POP and IMAP (Dovecot), FTP (vsftpd), LDAP (slapd), MySQL
-//! (MariaDB), SIP (Kamailio).
+//! (MariaDB), SIP (Kamailio), gRPC (its own library, by Python).
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -18,6 +18,8 @@ const LDAP: u16 = 389;
 const IMAPS: u16 = 993;
 const MYSQL: u16 = 3_306;
 const SIP: u16 = 5_060;
+const GRPC: u16 = 50_051;
+const GRPC_TLS: u16 = 50_052;
 
 /// The least that MariaDB can be told.
 const MYSQL_CONNECTIONS_MAX: usize = 10;
@@ -104,6 +106,36 @@ fn rows() -> Vec<Row> {
             SIP,
             "the answer is not SIP",
         ),
+        negotiated(
+            "grpc",
+            "grpc = {}",
+            GRPC,
+            "the server does not speak the protocol of the check",
+        ),
+        one(
+            "grpc-sick",
+            r#"grpc = { service = "shop" }"#,
+            GRPC,
+            "gRPC health status 2",
+        ),
+        one(
+            "grpc-unknown",
+            r#"grpc = { service = "stock" }"#,
+            GRPC,
+            "gRPC status 5",
+        ),
+        one(
+            "grpcs",
+            r#"grpc = {}, tls = { ca = "{dir}/ca.pem", name = "www.example.net" }"#,
+            GRPC_TLS,
+            "passed",
+        ),
+        one(
+            "grpcs-name",
+            r#"grpc = {}, tls = { ca = "{dir}/ca.pem", name = "shop.example.net" }"#,
+            GRPC_TLS,
+            UNTRUSTED,
+        ),
         one(
             "sip-busy",
             r#"sip = { host = "busy.example.net" }"#,
@@ -161,6 +193,7 @@ fn prepare(dir: &Path) -> Result<(), LabError> {
         ("vsftpd.conf", vsftpd(dir)),
         ("slapd.conf", slapd(dir)),
         ("kamailio.cfg", KAMAILIO.to_owned()),
+        ("health_service.py", include_str!("health_service.py").to_owned()),
     ] {
         fs::write(dir.join(name), text).map_err(failed("write a server's configuration"))?;
     }
@@ -180,6 +213,12 @@ fn start(node: &Node, dir: &Path) -> Result<Vec<Process>, LabError> {
         (
             "kamailio",
             format!("kamailio -f {shown}/kamailio.cfg -m 8 -M 2 -DD -E -Y {shown}/kamailio"),
+        ),
+        (
+            "grpc",
+            format!(
+                "/usr/bin/python3 {shown}/health_service.py {GRPC} {GRPC_TLS} {shown}/good.pem {shown}/good.key"
+            ),
         ),
         // Without tables of users and without InnoDB it needs no preparation. No names: it would ask for each client's.
         (

@@ -197,9 +197,11 @@ http {{
         location = /broken {{ return 503; }}
         location = /slow {{ limit_rate 1; try_files /index.html =404; }}
         location = /host {{ if ($host = www.example.net) {{ return 204; }} return 404; }} }}
-{}{}{}}}
+{}{}{}{}}}
 ",
-        secure(HTTPS, "good", ""),
+        // Who does not name the server (SNI) meets another's certificate.
+        secure(HTTPS, "own", ""),
+        secure(HTTPS, "good", "server_name www.example.net;"),
         secure(HTTPS_UNTRUSTED, "own", ""),
         secure(
             HTTPS_MUTUAL,
