@@ -1,10 +1,12 @@
-//! Programs of servers, run as somebody who may do nothing.
+//! Who hears of a server's health: its programs, run as somebody who may do nothing, and those who follow events.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use weir_tests::lab::{LabError, wait_until};
+use weir_tests::lab::{LabError, Process, wait_until};
+use weir_tests::scenario::binary;
 use weir_tests::stage::{Config, DETECTION, server_address};
 
 use crate::on_stage;
@@ -40,14 +42,23 @@ fn programs_of_a_server_hear_of_it_as_nobody() {
         other: Some(text.replace(&backend, &told)),
         ..Config::new(2)
     };
-    on_stage("programs of a server", 2, config, |_, stage| {
+    on_stage("programs of a server", 2, config, |lab, stage| {
+        let mut follow = Command::new(binary("weirctl")?);
+        follow
+            .arg("--socket")
+            .arg(stage.director.control_socket())
+            .args(["events", "--follow"]);
+        let mut follow = Process::start("events", &mut follow, &lab.dir().join("events.log"))?;
         assert!(!file("notify_up").exists(), "it was up from the start");
         stage.servers[0].pause()?;
         let owner = wait_for(&file("notify_down"))?;
         assert_ne!(owner, 0, "it ran as root");
         assert!(!file("notify_up").exists());
+        follow.wait_for_log("is down", DETECTION)?;
         stage.servers[0].resume()?;
         assert_eq!(wait_for(&file("notify_up"))?, owner);
+        follow.wait_for_log("is up", DETECTION)?;
+        follow.kill()?;
         stage.wait_in_service(2)
     });
 }

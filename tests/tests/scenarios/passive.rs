@@ -200,6 +200,16 @@ impl Scene {
         self.ask().map(drop)
     }
 
+    /// Waits until the dataplane has what control decided.
+    pub(crate) fn wait_published(&self) -> Result<(), LabError> {
+        wait_until("what control decided to be in force", PATIENCE, || {
+            let view = self.director.view().map_err(|error| error.to_string())?;
+            view.is_published()
+                .then_some(())
+                .ok_or_else(|| view.status.to_string())
+        })
+    }
+
     pub(crate) fn end(&self) -> Result<(), LabError> {
         let balance = self.director.settled_balance()?;
         assert!(balance.is_even() && balance.rx > 0, "{balance:?}");
@@ -277,6 +287,8 @@ fn a_silent_server_is_taken_out_by_its_traffic_and_comes_back() {
         )?;
         node.run("nft", "add rule inet silent in tcp dport 80 drop")?;
         scene.wait_first(&services, "down")?;
+        let why = scene.director.ctl(&["check", &services[0]])?;
+        assert!(why.contains("traffic"), "{why}");
         // It is tried again, fails again, and stays out for longer.
         for service in &services {
             wait_until(&format!("{service} to wait longer"), PATIENCE, || {

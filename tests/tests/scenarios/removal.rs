@@ -16,6 +16,9 @@ const CONNECTIONS: usize = 4;
 /// What may pass between the question on a connection whose server is gone and the reset.
 const RESET_MAX: Duration = Duration::from_secs(1);
 
+/// The server that goes.
+const SECOND: &str = "192.0.2.12";
+
 /// What a client finds out about its connection.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
@@ -161,6 +164,34 @@ fn connections_of_a_removed_server_go_on_until_the_drain_is_over() {
                 }
             })?;
         }
+        scene.end()
+    });
+}
+
+#[test]
+fn a_disabled_server_has_its_connections_reset_and_comes_back() {
+    scenario("removal: disable", |lab| {
+        let scene = Scene::start(lab, "")?;
+        let mut open = open_all(&scene)?;
+        for mode in modes() {
+            let service = format!("{}-tcp-80", mode.name);
+            scene.director.ctl(&["backend", "disable", &service, SECOND])?;
+        }
+        scene.wait_published()?;
+        for (mode, connection) in &mut open {
+            let fate = connection.ask(RESET_MAX)?;
+            let expected = match connection.server.as_str() {
+                "rs1" => Fate::Answered("rs1".to_owned()),
+                _ => Fate::Reset,
+            };
+            assert_eq!(fate, expected, "{} to {}", mode.name, connection.server);
+        }
+        for mode in modes() {
+            let service = format!("{}-tcp-80", mode.name);
+            scene.director.ctl(&["backend", "enable", &service, SECOND])?;
+        }
+        scene.wait_published()?;
+        open_all(&scene)?;
         scene.end()
     });
 }
