@@ -33,7 +33,7 @@ test-vdev: ## real DPDK on virtual devices, without hugepages
 	@scripts/run-tests vdev
 
 test-net: ## scenarios in network namespaces with real clients and servers (as root)
-	@scripts/install-deps rust build lab
+	@scripts/install-deps rust build lab servers
 	$(BUILD)
 	@scripts/run-tests net
 

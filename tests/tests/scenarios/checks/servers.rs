@@ -148,7 +148,7 @@ fn postgres_program(name: &str) -> Result<PathBuf, LabError> {
     found.sort();
     found.pop().ok_or_else(|| {
         LabError::unexpected(format!(
-            "no {name} in /usr/lib/postgresql: scripts/install-deps lab installs it"
+            "no {name} in /usr/lib/postgresql: scripts/install-deps servers installs it"
         ))
     })
 }
