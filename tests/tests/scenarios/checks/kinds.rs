@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use weir_tests::lab::{LabError, run, wait_until};
@@ -354,16 +355,19 @@ fn every_kind_of_check_against_real_servers() {
 
 /// Each run of the program that hangs leaves two processes, if they are left; one run may be under way.
 fn hanging_programs_are_gone(hang: &str) -> Result<(), LabError> {
+    let look = || {
+        let pattern = format!("^sleep {hang}$");
+        let found = Command::new("pgrep").args(["-fc", &pattern]).output();
+        let found = found.map_err(|error| format!("pgrep: {error}"))?;
+        let text = String::from_utf8_lossy(&found.stdout).into_owned();
+        match text.trim().parse() {
+            Ok(0..=2) => Ok(()),
+            Ok(_) | Err(_) => Err(format!("processes: {text}")),
+        }
+    };
     wait_until(
         "earlier runs of the program to be gone",
         Duration::from_secs(10),
-        || {
-            // It fails where there is none.
-            let found = run("pgrep", &format!("-fc ^sleep.{hang}")).unwrap_or_default();
-            match found.trim().parse() {
-                Ok(0..=2) | Err(_) => Ok(()),
-                Ok(left) => Err(format!("{left} processes: {found}")),
-            }
-        },
+        look,
     )
 }
