@@ -222,6 +222,42 @@ fn host_rows() -> Vec<Row> {
     ]
 }
 
+/// The same kinds where the server is asked over IPv6.
+fn v6_rows() -> Vec<Row> {
+    let v6 = |row: Row| Row {
+        check: format!("{}, address = \"2001:db8::11\"", row.check),
+        ..row
+    };
+    let nobody = r#"ping = {}, address = "2001:db8::99""#;
+    let rows = [
+        portless("ping6", "ping = {}", "passed", "passed"),
+        one("tcp6", "tcp = {}", HTTP, "passed"),
+        one("http6", r#"http = { regex = "^hello" }"#, HTTP, "passed"),
+        one(
+            "https6",
+            r#"http = { host = "www.example.net" }, tls = { ca = "{dir}/ca.pem" }"#,
+            HTTPS,
+            "passed",
+        ),
+        Row {
+            protocol: "udp",
+            ..one(
+                "dns6",
+                r#"dns = { name = "www.example.net", type = "A" }"#,
+                DNS,
+                "passed",
+            )
+        },
+        Row {
+            backends: vec![(CLOSED, REFUSED, REFUSED)],
+            ..one("closed6", "tcp = {}", CLOSED, REFUSED)
+        },
+    ];
+    let mut rows: Vec<Row> = rows.map(v6).into();
+    rows.push(portless("ping6-nobody", nobody, NO_ANSWER, NO_ANSWER));
+    rows
+}
+
 /// One program, four ways to end; what programs are denied; and what they are given.
 fn script_rows() -> Vec<Row> {
     let always = |name, check, said| portless(name, check, said, said);
@@ -269,7 +305,7 @@ fn script_rows() -> Vec<Row> {
 
 /// Everything, with this run's names in the programs' arguments.
 fn rows(hang: &str, link: &str) -> Vec<Row> {
-    let mut rows = [web_rows(), other_rows(), host_rows(), script_rows()]
+    let mut rows = [web_rows(), other_rows(), v6_rows(), host_rows(), script_rows()]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>();

@@ -20,6 +20,8 @@ use servers::{CLOSED, MUTE, NONSENSE};
 use weir_tests::lab::{Lab, LabError, Node, Process, wait_until};
 use weir_tests::scenario::binary;
 
+use crate::modes::cast::{Family, add_address, allow_v6};
+
 /// How long a verdict may take to show; on a quiet machine it is two seconds.
 const VERDICT: Duration = Duration::from_secs(60);
 
@@ -88,7 +90,7 @@ fn config(dir: &Path, rows: &[Row]) -> String {
     let shown = dir.display();
     let mut text = format!(
         "[dataplane]\nsocket = \"{shown}/dataplane.sock\"\n[control]\nsocket = \"{shown}/control.sock\"\n\
-         [[port]]\nname = \"lan\"\ndevice = \"null\"\naddresses = [\"192.0.2.2/24\"]\n"
+         [[port]]\nname = \"lan\"\ndevice = \"null\"\naddresses = [\"192.0.2.2/24\", \"2001:db8::2/64\"]\n"
     );
     let mut number = 0;
     let mut service = |name: &str, protocol: &str, check: &str, ports: &[u16]| {
@@ -173,7 +175,7 @@ struct Checker {
 impl Checker {
     fn start(lab: &mut Lab, dir: &Path, rows: &[Row]) -> Result<Self, LabError> {
         let node = lab.add_node("lb", "eth0")?;
-        node.ip("address add 192.0.2.2/24 dev eth0")?;
+        both_families(&node, 2)?;
         let path = dir.join("weir.toml");
         fs::write(&path, config(dir, rows))
             .map_err(|error| LabError::unexpected(format!("weir.toml: {error}")))?;
@@ -205,8 +207,17 @@ fn servers_node(lab: &mut Lab) -> Result<(Node, PathBuf), LabError> {
     let dir = lab.dir().join("checks");
     fs::create_dir_all(&dir).map_err(|error| LabError::unexpected(format!("{}: {error}", dir.display())))?;
     let node = lab.add_node("rs1", "eth0")?;
-    node.ip("address add 192.0.2.11/24 dev eth0")?;
+    both_families(&node, 11)?;
     // Several checks a second ask closed UDP ports of this one host; by default it says so once a second.
     node.sysctl("net.ipv4.icmp_ratelimit", "0")?;
+    node.sysctl("net.ipv6.icmp.ratelimit", "0")?;
     Ok((node, dir))
+}
+
+/// Gives a node its addresses: 192.0.2.`host` and 2001:db8::`host`.
+fn both_families(node: &Node, host: u8) -> Result<(), LabError> {
+    allow_v6(node)?;
+    Family::BOTH
+        .into_iter()
+        .try_for_each(|family| add_address(node, "eth0", &family.near(host)))
 }

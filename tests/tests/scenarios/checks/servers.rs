@@ -178,7 +178,7 @@ fn nginx(dir: &Path) -> String {
         .concat();
     let secure = |port: u16, name: &str, more: &str| {
         format!(
-            "    server {{ listen {port} ssl; root {dir}/www;\n        \
+            "    server {{ listen {port} ssl; listen [::]:{port} ssl; root {dir}/www;\n        \
              location = /broken {{ return 503; }} location = /slow {{ limit_rate 1; try_files /index.html =404; }}\n        \
              ssl_certificate {dir}/{name}.pem; ssl_certificate_key {dir}/{name}.key; {more} }}\n"
         )
@@ -193,7 +193,7 @@ events {{ worker_connections 512; }}
 http {{
     access_log off;
 {temporary}    default_type text/plain;
-    server {{ listen {HTTP}; root {dir}/www;
+    server {{ listen {HTTP}; listen [::]:{HTTP}; root {dir}/www;
         location = /broken {{ return 503; }}
         location = /slow {{ limit_rate 1; try_files /index.html =404; }}
         location = /host {{ if ($host = www.example.net) {{ return 204; }} return 404; }} }}
