@@ -2,10 +2,10 @@
 //!
 //! Who of a service's backends gets what is the pool's affair ([`super::pool`]). A backend that is down usually stays in
 //! the table, drained and of weight 0: it gets nothing new and its flows go on, which a server that is merely slow
-//! deserves (keepalived's `inhibit_on_failure`). With `expire_nodest_conn` it is taken out instead, so that its flows end
-//! at their next packet and are scheduled anew.
+//! deserves (keepalived's `inhibit_on_failure`). Without, and with `expire_nodest_conn`, it is taken out instead, so that its
+//! flows end at their next packet, by a reset, or are scheduled anew.
 
-use super::pool::{ends_flows_of_removed, pool};
+use super::pool::pool;
 use super::standing::{Drains, Overrides};
 use super::{BackendName, Table, convert};
 use crate::health::Target;
@@ -215,7 +215,9 @@ impl Builder<'_> {
             no_server: convert::no_server(service.no_server),
             timeouts: (service.timeouts != config.timeouts).then(|| convert::timeouts(&service.timeouts)),
             policy: ring::FlowPolicy {
-                expire_nodest: ends_flows_of_removed(service),
+                // A server that is not there is one that was removed, or that failed where it was not to keep its place:
+                // its clients are not left in silence.
+                expire_nodest: true,
                 ..convert::policy(service.ipvs)
             },
             vlan: convert::vlan(service.vlan),

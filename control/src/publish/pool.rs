@@ -76,9 +76,3 @@ pub(crate) fn drains_on_removal(service: &Service) -> bool {
         None => !service.ipvs.expire_nodest_conn,
     }
 }
-
-/// Whether flows to a server that is not there any more end at their next packet. Where failed servers keep their
-/// place, only those are gone that the configuration has removed, and a client of theirs is not left in silence.
-pub(super) fn ends_flows_of_removed(service: &Service) -> bool {
-    service.ipvs.expire_nodest_conn || inhibits(service) || !drains_on_removal(service)
-}

@@ -1,14 +1,16 @@
 //! A server leaves the configuration: its connections are reset at once, or go on as long as the drain lasts. Never silence.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use weir_tests::lab::{LabError, Node, wait_until};
 use weir_tests::scenario::scenario;
-use weir_tests::stage::DETECTION;
+use weir_tests::stage::{Config, DETECTION, VIP};
 
 use crate::modes::cast::{Family, Mode};
+use crate::on_stage;
 use crate::passive::{Scene, config, modes};
 
 /// Connections of each mode, two to each server.
@@ -34,19 +36,16 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(node: &Node, mode: &Mode) -> Result<Self, LabError> {
-        let vip: SocketAddr = format!("{}:80", mode.vip(Family::V4))
-            .parse()
-            .map_err(|_| LabError::unexpected(mode.vip(Family::V4)))?;
-        let stream = node.inside(|| TcpStream::connect_timeout(&vip, DETECTION))?;
-        let stream = stream.map_err(|error| LabError::unexpected(format!("{}: {error}", mode.name)))?;
+    fn open(node: &Node, vip: &str) -> Result<Self, LabError> {
+        let stream = node.inside(|| TcpStream::connect(vip))?;
+        let stream = stream.map_err(|error| LabError::unexpected(format!("{vip}: {error}")))?;
         let mut connection = Self {
             stream,
             server: String::new(),
         };
         match connection.ask(DETECTION)? {
             Fate::Answered(server) => connection.server = server,
-            other => return Err(LabError::unexpected(format!("{}: {other:?}", mode.name))),
+            other => return Err(LabError::unexpected(format!("{vip}: {other:?}"))),
         }
         Ok(connection)
     }
@@ -92,7 +91,8 @@ fn open_all(scene: &Scene) -> Result<Vec<(&'static Mode, Connection)>, LabError>
     let mut open = Vec::new();
     for mode in modes() {
         for _ in 0..CONNECTIONS {
-            open.push((mode, Connection::open(scene.client.node(), mode)?));
+            let vip = format!("{}:80", mode.vip(Family::V4));
+            open.push((mode, Connection::open(scene.client.node(), &vip)?));
         }
         let to = |server: &str| {
             let mut of_mode = open.iter().filter(|(other, _)| other.name == mode.name);
@@ -193,5 +193,38 @@ fn a_disabled_server_has_its_connections_reset_and_comes_back() {
         scene.wait_published()?;
         open_all(&scene)?;
         scene.end()
+    });
+}
+
+#[test]
+fn connections_of_a_failed_server_that_is_not_to_keep_its_place_are_reset() {
+    let text = Config::new(2).to_toml(Path::new("{dir}"));
+    let config = Config {
+        other: Some(text.replace("check = {", "pool = { inhibit_on_failure = false }\ncheck = {")),
+        ..Config::new(2)
+    };
+    on_stage("removal: failure", 2, config, |lab, stage| {
+        let vip = format!("{VIP}:80");
+        let mut open = Vec::new();
+        for _ in 0..CONNECTIONS {
+            open.push(Connection::open(stage.client.node(), &vip)?);
+        }
+        lab.plug(stage.servers[1].node(), false)?;
+        stage.wait_in_service(1)?;
+        let to_it = open.iter_mut().filter(|connection| connection.server == "rs2");
+        let mut resets = 0;
+        for connection in to_it {
+            wait_until("a reset", DETECTION, || {
+                match connection.ask(RESET_MAX).map_err(|error| error.to_string())? {
+                    Fate::Reset => Ok(()),
+                    // The table without the server may not be in force yet.
+                    other => Err(format!("{other:?}")),
+                }
+            })?;
+            resets += 1;
+        }
+        assert!(resets > 0, "it had some");
+        lab.plug(stage.servers[1].node(), true)?;
+        stage.wait_in_service(2)
     });
 }
