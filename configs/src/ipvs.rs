@@ -45,7 +45,7 @@ pub(crate) static SECTION: Section = Section {
             name: "expire_nodest_conn",
             kind: "true or false",
             default: Some("false"),
-            meaning: "a flow whose backend was removed is not silently dropped: its next packet is scheduled anew where that is possible (a SYN, a datagram; with `sloppy_tcp` anything but a reset), any other is answered by a TCP reset",
+            meaning: "flows end with their backend: one that fails is removed, and so is one that leaves the configuration, unless `pool` says otherwise; either way a flow whose backend is gone does not fall silent as in IPVS: its next packet is scheduled anew where that is possible (a SYN, a datagram; with `sloppy_tcp` anything but a reset), any other is answered by a TCP reset",
         },
         Key {
             name: "expire_quiescent_template",
