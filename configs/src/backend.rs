@@ -149,6 +149,8 @@ pub(crate) static SECTION: Section = Section {
 /// What backends take over from their service.
 pub(crate) struct Inherited<'a> {
     pub(crate) addresses: &'a [SocketAddr],
+    /// The service is one of UDP.
+    pub(crate) datagrams: bool,
     pub(crate) forward: Forward,
     pub(crate) tunnel: Option<Tunnel>,
     pub(crate) check: Option<&'a Check>,
@@ -194,7 +196,12 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
     };
     for check in check.iter_mut().chain(&mut checks) {
         check_port(fields, check, place.address.port(), &host);
-        if let Err((message, help)) = check.settle(service.addresses, place.forward, place.address.ip()) {
+        if let Err((message, help)) = check.settle(
+            service.addresses,
+            service.datagrams,
+            place.forward,
+            place.address.ip(),
+        ) {
             fields.context.error(host.span.clone(), message, help);
         }
     }

@@ -218,6 +218,7 @@ impl Check {
     pub(crate) fn settle(
         &mut self,
         services: &[SocketAddr],
+        datagrams: bool,
         forward: Forward,
         server: IpAddr,
     ) -> Result<(), (&'static str, &'static str)> {
@@ -226,6 +227,12 @@ impl Check {
                 return Err((
                     "a `through` check is for forward \"dr\" and \"tunnel\"",
                     "use `tcp = {}`: with nat and fullnat it goes the same way as clients' packets",
+                ));
+            }
+            CheckKind::Through(through) if datagrams && through.service.is_none() => {
+                return Err((
+                    "a `through` check opens a TCP connection, and this service is one of UDP",
+                    "name an address and TCP port of the same servers: `through = { service = \"…\" }`",
                 ));
             }
             CheckKind::Through(through) => {

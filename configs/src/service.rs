@@ -289,6 +289,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>, base_ipvs: Ipvs, base_timeouts: Time
     let checks = check::read_all(fields);
     let inherited = Inherited {
         addresses: &addresses,
+        datagrams: protocol == Protocol::Udp,
         forward,
         tunnel,
         check: check.as_ref(),
