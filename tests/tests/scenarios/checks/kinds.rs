@@ -10,8 +10,8 @@ use weir_tests::lab::{LabError, run, wait_until};
 use weir_tests::scenario::scenario;
 
 use super::servers::{
-    self, DNS, ECHO, GRPC, GRPC_SICK, HTTP, HTTPS, HTTPS_MUTUAL, HTTPS_UNTRUSTED, MUTE, POSTGRES, SMTP,
-    Servers,
+    self, DNS, ECHO, GRPC, GRPC_SICK, HTTP, HTTPS, HTTPS_EXPIRED, HTTPS_MUTUAL, HTTPS_UNTRUSTED, MUTE,
+    POSTGRES, SMTP, Servers,
 };
 use super::stranger::Stranger;
 use super::{
@@ -101,6 +101,12 @@ fn web_rows() -> Vec<Row> {
             "https-untrusted",
             r#"http = { host = "www.example.net" }, tls = { ca = "{dir}/ca.pem" }"#,
             HTTPS_UNTRUSTED,
+            UNTRUSTED,
+        ),
+        one(
+            "https-expired",
+            r#"http = { host = "www.example.net" }, tls = { ca = "{dir}/ca.pem" }"#,
+            HTTPS_EXPIRED,
             UNTRUSTED,
         ),
         one(

@@ -18,6 +18,8 @@ pub(super) const HTTP: u16 = 80;
 pub(super) const HTTPS: u16 = 443;
 /// With a certificate that nobody has signed.
 pub(super) const HTTPS_UNTRUSTED: u16 = 8443;
+/// With one whose time is over.
+pub(super) const HTTPS_EXPIRED: u16 = 8_445;
 /// It asks for its clients' certificates.
 pub(super) const HTTPS_MUTUAL: u16 = 8_444;
 pub(super) const SMTP: u16 = 25;
@@ -153,7 +155,7 @@ fn postgres_program(name: &str) -> Result<PathBuf, LabError> {
     })
 }
 
-/// An authority, a server's certificate by it for www.example.net, and one signed by itself.
+/// An authority, a server's certificate by it for www.example.net, one signed by itself, and one by the authority of long ago.
 pub(super) fn certificates(dir: &Path) -> Result<(), LabError> {
     let shown = dir.display();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
@@ -168,7 +170,21 @@ pub(super) fn certificates(dir: &Path) -> Result<(), LabError> {
     );
     run("openssl", &good)?;
     let own = format!("req -x509 {key} -keyout {shown}/own.key -out {shown}/own.pem {name}");
-    run("openssl", &own).map(drop)
+    run("openssl", &own)?;
+    // Only `openssl ca` takes dates in every version.
+    let asked = format!("req -new {key} -keyout {shown}/old.key -out {shown}/old.csr {name}");
+    run("openssl", &asked.replace(" -days 2", ""))?;
+    let register = format!(
+        "[ca]\ndefault_ca = lab\n[lab]\ndatabase = {shown}/register\nnew_certs_dir = {shown}\nrand_serial = yes\n\
+         default_md = sha256\npolicy = any\ncopy_extensions = copy\nunique_subject = no\n[any]\ncommonName = supplied\n"
+    );
+    fs::write(dir.join("ca.cnf"), register).map_err(failed("write ca.cnf"))?;
+    fs::write(dir.join("register"), "").map_err(failed("write a register"))?;
+    let old = format!(
+        "ca -batch -notext -config {shown}/ca.cnf -cert {shown}/ca.pem -keyfile {shown}/ca.key -in {shown}/old.csr \
+         -out {shown}/old.pem -startdate 20200101000000Z -enddate 20210101000000Z"
+    );
+    run("openssl", &old).map(drop)
 }
 
 fn nginx(dir: &Path) -> String {
@@ -197,12 +213,13 @@ http {{
         location = /broken {{ return 503; }}
         location = /slow {{ limit_rate 1; try_files /index.html =404; }}
         location = /host {{ if ($host = www.example.net) {{ return 204; }} return 404; }} }}
-{}{}{}{}}}
+{}{}{}{}{}}}
 ",
         // Who does not name the server (SNI) meets another's certificate.
         secure(HTTPS, "own", ""),
         secure(HTTPS, "good", "server_name www.example.net;"),
         secure(HTTPS_UNTRUSTED, "own", ""),
+        secure(HTTPS_EXPIRED, "old", ""),
         secure(
             HTTPS_MUTUAL,
             "good",
