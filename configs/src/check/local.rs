@@ -120,12 +120,12 @@ pub(crate) static BFD_SECTION: Section = Section {
 
 pub(crate) static THROUGH_SECTION: Section = Section {
     header: "check.through",
-    meaning: "A TCP connection to the service's address, sent to the backend as clients' packets are: to its MAC with `forward = \"dr\"`, inside its tunnel with `forward = \"tunnel\"`. It fails for a backend that lacks the address or does not take packets out of the tunnel.",
+    meaning: "A TCP connection to the service's address, sent to the backend as clients' packets are: to its MAC with `forward = \"dr\"`, inside its tunnel with `forward = \"tunnel\"`. It fails for a backend that lacks the address or does not take packets out of the tunnel. A tunnel over the other family needs the check's `source_address`.",
     keys: &[Key {
         name: "service",
         kind: "an address and a port",
         default: None,
-        meaning: "what is connected to; left out: the first address of the service",
+        meaning: "what is connected to; left out: the first address of the service, which is then one of TCP",
     }],
 };
 
