@@ -101,3 +101,43 @@ pub(super) async fn run_last(jobs: Vec<Job>) {
         tracing::warn!("there was no time for every program of the end");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn what_concerns_one_thing_runs_in_order() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), open).expect("open to nobody");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let run = |programs: &Programs, object: &str, words: &[&str]| {
+            let command: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            programs.run(object, Job::new(&command, "nobody"));
+        };
+        let programs = Programs::start();
+        assert_eq!(Job::new(&[], "nobody"), None);
+        for object in ["a", "b", "c"] {
+            run(&programs, object, &["/usr/bin/sleep", "0.1"]);
+            run(&programs, object, &["/usr/bin/mkdir", &path(object)]);
+            run(&programs, object, &["/nowhere/to/be/found"]);
+            run(
+                &programs,
+                object,
+                &["/usr/bin/mkdir", &path(&format!("{object}/inside"))],
+            );
+        }
+        let until = tokio::time::Instant::now() + Duration::from_secs(20);
+        for object in ["a", "b", "c"] {
+            while !folder.path().join(object).join("inside").exists() {
+                assert!(tokio::time::Instant::now() < until, "{object}: not in order");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let last = |name: &str| Job::new(&["/usr/bin/mkdir".to_owned(), path(name)], "nobody");
+        run_last((0..20).filter_map(|n| last(&format!("last-{n}"))).collect()).await;
+        assert!((0..20).all(|n| folder.path().join(format!("last-{n}")).exists()));
+    }
+}
