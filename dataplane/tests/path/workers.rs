@@ -203,6 +203,7 @@ fn run(workers: u8, device: Device, forward: Forward, seed: u64) -> (HashMap<(bo
         "{device:?} {forward:?}: {states:?}"
     );
     assert_eq!(states.len(), 120, "each flow lives on one worker");
+    assert_eq!(answered(&world), 120, "each handshake is counted once");
     world.assert_conserved();
     world.advance(Duration::from_secs(2_000));
     world.advance(Duration::from_secs(2_000));
@@ -251,6 +252,48 @@ fn any_number_of_workers_gives_the_same_answers() {
                 }
             }
         }
+    }
+}
+
+/// Flows whose servers are known to have answered.
+fn answered(world: &World) -> u64 {
+    let counters = world.counters();
+    let named = counters.iter().filter(|(name, _)| name.ends_with(".answered"));
+    named.map(|(_, value)| value).sum()
+}
+
+#[test]
+fn a_datagrams_answer_is_counted_once_wherever_it_arrives() {
+    const WORKERS: u8 = 3;
+    let spread = toeplitz(WORKERS);
+    for device in [Device::OneQueue, Device::Secret, Device::Known] {
+        let mut world = world(WORKERS, device, Forward::Nat);
+        let datagrams = service(Protocol::Udp, "192.0.2.100", 80);
+        let server = "198.51.100.11:80";
+        world
+            .commit(&with_backends(&datagrams, &[("198.51.100.11", 80)], Forward::Nat))
+            .unwrap();
+        for flow in 0..60 {
+            let (client, virt) = endpoints(false, flow);
+            let asked = Frame::udp(&client, virt);
+            let reply = Frame::udp(server, &client).macs(BACK_MAC, CLIENT_MAC);
+            for (port, frame) in [
+                (LAN, &asked),
+                (BACK, &reply),
+                (BACK, &reply),
+                (LAN, &asked),
+                (BACK, &reply),
+            ] {
+                let at = queue(device, WORKERS, &spread, frame);
+                let out = world.send_to(at, port, &frame.bytes());
+                assert!(
+                    matches!(out.verdict, Verdict::Tx(_)),
+                    "{device:?} flow {flow}: {out:?}"
+                );
+            }
+        }
+        assert_eq!(answered(&world), 60, "{device:?}");
+        world.assert_conserved();
     }
 }
 
