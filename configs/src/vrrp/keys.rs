@@ -220,7 +220,7 @@ pub(crate) static SECTION: Section = Section {
             "notify",
             "an absolute path",
             None,
-            "program run at each change: INSTANCE name MASTER|BACKUP|FAULT|STOP priority",
+            "program run at each change: INSTANCE name MASTER|BACKUP|FAULT|STOP priority; and once a whole sync_group has changed: GROUP word state 0",
         ),
         key(
             "notify_fifo",

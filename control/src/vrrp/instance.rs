@@ -504,24 +504,37 @@ impl Instance {
 
     fn became(&self, now: Instant, state: State, why: &str, around: &Surroundings) {
         around.event(now, self.name(), self.state_word(), why.to_owned());
+        let priority = self
+            .machine
+            .as_ref()
+            .map_or(self.wanted.vrrp.priority, Machine::priority);
+        let state = keepalived_word(state, self.is_at_fault());
+        around.tell(self.job("INSTANCE", self.name(), state, priority));
+    }
+
+    /// Who is told of a change, if anybody is.
+    pub(super) fn job(
+        &self,
+        kind: &'static str,
+        name: &str,
+        state: &'static str,
+        priority: u8,
+    ) -> Option<Job> {
         let vrrp = &self.wanted.vrrp;
-        if vrrp.notify.is_none() && vrrp.notify_fifo.is_none() {
-            return;
-        }
-        let job = Job {
+        (vrrp.notify.is_some() || vrrp.notify_fifo.is_some()).then(|| Job {
+            kind,
             program: vrrp.notify.clone(),
             fifo: vrrp.notify_fifo.clone(),
             user: vrrp.script_user.clone(),
-            name: vrrp.name.clone(),
-            state: keepalived_word(state, self.is_at_fault()),
-            priority: self.machine.as_ref().map_or(vrrp.priority, Machine::priority),
-        };
-        if around.jobs.try_send(job).is_err() {
-            tracing::warn!(
-                vrrp = self.name(),
-                "too many changes of state wait for their notify programs: one is left out"
-            );
-        }
+            name: name.to_owned(),
+            state,
+            priority,
+        })
+    }
+
+    /// keepalived's word for its state now.
+    pub(super) fn keepalived_state(&self) -> &'static str {
+        keepalived_word(self.state(), self.is_at_fault())
     }
 
     /// Says "I stop" if active, and lets everything go.

@@ -11,8 +11,10 @@ use tokio::sync::mpsc;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A change to tell.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Job {
+    /// `INSTANCE`, or `GROUP` when all members of one have changed.
+    pub(super) kind: &'static str,
     pub(super) program: Option<PathBuf>,
     pub(super) fifo: Option<PathBuf>,
     pub(super) user: String,
@@ -32,7 +34,7 @@ pub(super) async fn run(mut jobs: mpsc::Receiver<Job>) {
         }
         let Some(path) = &job.program else { continue };
         let priority = job.priority.to_string();
-        let arguments = ["INSTANCE", &job.name, job.state, &priority];
+        let arguments = [job.kind, &job.name, job.state, &priority];
         match program::run(path, &arguments, &job.user, LIMIT).await {
             Ok(status) if status.success() => {}
             Ok(status) => {
@@ -46,7 +48,7 @@ pub(super) async fn run(mut jobs: mpsc::Receiver<Job>) {
 }
 
 fn line(job: &Job) -> String {
-    format!("INSTANCE \"{}\" {} {}\n", job.name, job.state, job.priority)
+    format!("{} \"{}\" {} {}\n", job.kind, job.name, job.state, job.priority)
 }
 
 /// Writes to a pipe somebody reads; without a reader there is nobody to tell.

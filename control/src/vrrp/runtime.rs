@@ -59,6 +59,14 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
+    /// Has programs and pipes told of a change.
+    pub(super) fn tell(&self, job: Option<Job>) {
+        let Some(job) = job else { return };
+        if let Err(error) = self.jobs.try_send(job) {
+            tracing::warn!(%error, "too many changes of state wait for their notify programs: one is left out");
+        }
+    }
+
     /// Remembers and logs an event.
     pub(super) fn event(&self, now: Instant, vrrp: &str, kind: &str, text: String) {
         tracing::info!(vrrp, kind, "{text}");
@@ -78,6 +86,8 @@ impl Surroundings {
 struct Together {
     names: Vec<String>,
     group: Group,
+    /// The state that was last told of the group as a whole.
+    told: Option<&'static str>,
 }
 
 /// The thread's state.
@@ -164,6 +174,7 @@ impl Runtime {
             }
             self.publish_held();
             if self.news_to_show || now >= self.show_at {
+                self.tell_of_groups();
                 self.news_to_show = false;
                 self.show_at = now + SHOW;
                 self.show(now);
@@ -312,7 +323,11 @@ impl Runtime {
                         group.handle(member, GroupEvent::Became(instance.state()));
                         group.handle(member, GroupEvent::Ready(instance.is_ready()));
                     }
-                    self.groups.push(Together { names, group });
+                    self.groups.push(Together {
+                        names,
+                        group,
+                        told: None,
+                    });
                 }
             }
         }
@@ -348,6 +363,33 @@ impl Runtime {
                     self.instances[index].input(now, Input::Order(order));
                     self.act(now, index);
                 }
+            }
+        }
+    }
+
+    /// Tells once that all members of a group have the same new state, after each of them told its own. As with
+    /// keepalived, a group has no priority.
+    fn tell_of_groups(&mut self) {
+        for together in &mut self.groups {
+            let is_member = |instance: &&Instance| together.names.iter().any(|name| name == instance.name());
+            let members: Vec<&Instance> = self.instances.iter().filter(is_member).collect();
+            let Some(state) = common(members.iter().map(|member| member.keepalived_state())) else {
+                continue;
+            };
+            // What has not begun yet is at fault or stopped without having told so.
+            let begins = matches!(state, "MASTER" | "BACKUP");
+            if together.told == Some(state) || (together.told.is_none() && !begins) {
+                continue;
+            }
+            together.told = Some(state);
+            let mut jobs: Vec<Job> = Vec::new();
+            for member in members {
+                let job = member.job("GROUP", member.group().unwrap_or_default(), state, 0);
+                // Members may share their program and their pipe.
+                jobs.extend(job.filter(|job| !jobs.contains(job)));
+            }
+            for job in jobs {
+                self.around.tell(Some(job));
             }
         }
     }
@@ -411,8 +453,15 @@ impl Runtime {
         for instance in &mut self.instances {
             instance.stop(now, &self.around);
         }
+        self.tell_of_groups();
         self.publish_held();
     }
+}
+
+/// What all say, if they say the same.
+fn common(mut all: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let first = all.next()?;
+    all.all(|other| other == first).then_some(first)
 }
 
 /// keepalived's word for a state.

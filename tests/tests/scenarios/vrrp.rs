@@ -4,13 +4,14 @@
 //! business.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Read as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use weir_tests::lab::{Lab, LabError, Node, Process, wait_until};
+use weir_tests::lab::{Lab, LabError, Node, Process, run, wait_until};
 use weir_tests::scenario::{binary, scenario};
 
 mod accept;
@@ -214,6 +215,37 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), LabError> {
     let written =
         fs::write(path, text).and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)));
     written.map_err(|error| LabError::unexpected(format!("{}: {error}", path.display())))
+}
+
+/// A pipe a director tells its changes to, and all that was told.
+struct Pipe {
+    end: fs::File,
+    told: String,
+}
+
+impl Pipe {
+    fn make(path: &Path) -> Result<Self, LabError> {
+        run("mkfifo", &path.to_string_lossy())?;
+        let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+        let opened = fs::File::options()
+            .read(true)
+            .custom_flags(nonblocking)
+            .open(path);
+        let end = opened.map_err(|source| LabError::Io {
+            what: "open the pipe".to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            end,
+            told: String::new(),
+        })
+    }
+
+    fn read(&mut self) -> &str {
+        // An error is that there is nothing more yet.
+        let _ = self.end.read_to_string(&mut self.told);
+        &self.told
+    }
 }
 
 /// Without keepalived on the machine there is nothing to compare with.

@@ -1,14 +1,11 @@
 //! The same events with two keepaliveds, and with a weir in the place of either: the same director wins each time, and
 //! each goes through the same states, as both tell them to a pipe (`INSTANCE "VI_1" MASTER 150`).
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Directors, Flavour, PASSWORD, PATIENCE, V4, V6, keepalived_is_here};
-use weir_tests::lab::{Lab, LabError, Node, Process, run, wait_until};
+use super::{Directors, Flavour, PASSWORD, PATIENCE, Pipe, V4, V6, keepalived_is_here};
+use weir_tests::lab::{Lab, LabError, Node, Process, wait_until};
 use weir_tests::scenario::scenario;
 
 const FLAVOURS: &[Flavour] = &[
@@ -72,8 +69,7 @@ struct Seat<'a> {
     program: Program,
     priority: u8,
     fifo: PathBuf,
-    pipe: File,
-    told: String,
+    pipe: Pipe,
 }
 
 impl<'a> Seat<'a> {
@@ -84,24 +80,13 @@ impl<'a> Seat<'a> {
         priority: u8,
     ) -> Result<Self, LabError> {
         let fifo = directors.dir.join(format!("{priority}.fifo"));
-        run("mkfifo", &fifo.to_string_lossy())?;
-        let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-        let pipe = File::options()
-            .read(true)
-            .custom_flags(nonblocking)
-            .open(&fifo)
-            .map_err(|source| LabError::Io {
-                what: "open the pipe".to_owned(),
-                source,
-            })?;
         Ok(Self {
             directors,
             node,
             program,
             priority,
+            pipe: Pipe::make(&fifo)?,
             fifo,
-            pipe,
-            told: String::new(),
         })
     }
 
@@ -121,17 +106,11 @@ impl<'a> Seat<'a> {
         }
     }
 
-    fn read(&mut self) -> &str {
-        // An error is that there is nothing more yet.
-        let _ = self.pipe.read_to_string(&mut self.told);
-        &self.told
-    }
-
     /// Waits until the last word is `state`.
     fn is(&mut self, state: &str) -> Result<(), LabError> {
         let what = format!("{:?} of priority {} to tell {state}", self.program, self.priority);
         wait_until(&what, PATIENCE, || {
-            let last = self.read().lines().last().unwrap_or_default();
+            let last = self.pipe.read().lines().last().unwrap_or_default();
             match last.split(' ').nth(2) {
                 Some(word) if word == state => Ok(()),
                 _ => Err(last.to_owned()),
@@ -170,7 +149,7 @@ fn in_lab(lab: &mut Lab, flavour: &Flavour, pairing: Pairing) -> Result<Told, La
     held_by(&mut high, &mut low, ["FAULT", "MASTER"])?;
     lab.plug(&directors.weir, true)?;
     held_by(&mut high, &mut low, ["MASTER", "BACKUP"])?;
-    let lines = |seat: &mut Seat<'_>| seat.read().lines().map(str::to_owned).collect();
+    let lines = |seat: &mut Seat<'_>| seat.pipe.read().lines().map(str::to_owned).collect();
     Ok([lines(&mut high), lines(&mut low)])
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{available_parallelism, scope, sleep};
 use std::time::{Duration, Instant};
 
-use super::{Directors, FAST, Flavour, PATIENCE, V4, write};
+use super::{Directors, FAST, Flavour, PATIENCE, Pipe, V4, write};
 use weir_tests::lab::{Injector, LabError, wait_until};
 use weir_tests::scenario::scenario;
 
@@ -13,7 +13,9 @@ const OTHER: &str = "192.0.2.101";
 
 /// Two virtual routers in one group; the second one of priority 150 depends on a file.
 fn text(directors: &Directors, tag: &str, priority: u8, track: &str) -> String {
-    let one = directors.text(priority, &FAST, tag) + "sync_group = 'G'\n";
+    let pipe = directors.dir.join(format!("{tag}.fifo"));
+    let one = directors.text(priority, &FAST, tag)
+        + &format!("sync_group = 'G'\nnotify_fifo = '{}'\n", pipe.display());
     let other = one
         .replace(&directors.head(tag), "")
         .replace("VI_1", "VI_2")
@@ -34,6 +36,7 @@ fn announces(frame: &[u8], host: u8) -> bool {
 fn a_group_moves_as_one_and_announces_every_address() {
     scenario("vrrp: a sync group", |lab| {
         let directors = Directors::new(lab)?;
+        let mut pipe = Pipe::make(&directors.dir.join("high.fifo"))?;
         let well = directors.dir.join("well");
         write(&well, "", 0o644)?;
         let track = format!("[[vrrp.track]]\nfile = '{}'\ninterval_ms = 100\n", well.display());
@@ -74,7 +77,19 @@ fn a_group_moves_as_one_and_announces_every_address() {
                 source,
             })
         })?;
-        moves(&directors.weir, &|| write(&well, "", 0o644))
+        moves(&directors.weir, &|| write(&well, "", 0o644))?;
+        // Once all members have told theirs; as keepalived, whose groups have no priority.
+        let told =
+            ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER"].map(|state| format!("GROUP \"G\" {state} 0"));
+        wait_until("the pipe to tell of the group", PATIENCE, || {
+            let heard = pipe.read();
+            let mut lines = heard.lines();
+            if told.iter().all(|wanted| lines.any(|line| line == wanted)) {
+                Ok(())
+            } else {
+                Err(heard.to_owned())
+            }
+        })
     });
 }
 

@@ -1,11 +1,10 @@
 //! Programs and a pipe that are told of changes, with keepalived's words; a script that is tracked; a gateway.
 
 use std::fs;
-use std::io::Read as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 
-use super::{Directors, FAST, PATIENCE, V4, write};
-use weir_tests::lab::{LabError, run, wait_until};
+use super::{Directors, FAST, PATIENCE, Pipe, V4, write};
+use weir_tests::lab::{LabError, wait_until};
 use weir_tests::scenario::scenario;
 
 #[test]
@@ -36,13 +35,7 @@ fn programs_and_a_pipe_are_told_as_keepalived_tells_them() {
         let check = safe.path().join("check");
         write(&check, &format!("#!/bin/sh\ntest -e {}\n", well.display()), 0o755)?;
         let fifo = safe.path().join("fifo");
-        run("mkfifo", &fifo.to_string_lossy())?;
-        let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-        let mut pipe = fs::File::options()
-            .read(true)
-            .custom_flags(nonblocking)
-            .open(&fifo)
-            .map_err(io("open the pipe"))?;
+        let mut pipe = Pipe::make(&fifo)?;
         let text = directors.text(100, &FAST, "high")
             + &format!(
                 "notify = '{}'\nnotify_fifo = '{}'\n\
@@ -54,15 +47,13 @@ fn programs_and_a_pipe_are_told_as_keepalived_tells_them() {
             );
         let _weir = directors.start_weir(&directors.weir, "high", &text)?;
         directors.only(&directors.weir, V4)?;
-        let mut heard = String::new();
         let mut hears = |line: &str| {
             wait_until(&format!("the pipe to say {line}"), PATIENCE, || {
-                // An error is that there is nothing yet.
-                let _ = pipe.read_to_string(&mut heard);
+                let heard = pipe.read();
                 if heard.contains(line) {
                     Ok(())
                 } else {
-                    Err(heard.clone())
+                    Err(heard.to_owned())
                 }
             })
         };

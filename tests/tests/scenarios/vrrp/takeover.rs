@@ -182,6 +182,7 @@ fn take_over_times_beside_keepalived() {
         return;
     };
     assert!(keepalived_is_here(), "there is nothing to compare with");
+    let circumstances = record::circumstances(turns);
     let measure_one = |case: &'static Case| {
         let mut measured = Measured::default();
         scenario(&format!("vrrp: {turns} take-overs, {}", case.name), |lab| {
@@ -202,6 +203,7 @@ fn take_over_times_beside_keepalived() {
     });
     all.extend(fast.iter().map(measure_one));
     let (text, missed) = record::table(&all);
+    let text = format!("{circumstances}\n\n{text}");
     eprintln!("{text}");
     if let Some(file) = std::env::var_os("WEIR_RECORD") {
         record::write(file.as_ref(), &text);

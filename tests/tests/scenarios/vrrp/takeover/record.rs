@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use weir_tests::lab::run;
+use weir_tests::scenario::binary;
+
 use super::{CASES, FIGURES, Measured, PROGRAMS, late, median, shortest};
 
 const BEGIN: &str = "<!-- take-over: begin -->";
@@ -12,6 +15,26 @@ const END: &str = "<!-- take-over: end -->";
 
 fn ms(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64() * 1000.0)
+}
+
+/// What was measured on what: the build, the version, and how busy the machine was before.
+pub(super) fn circumstances(turns: usize) -> String {
+    let of_file = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let version = run("git", "rev-parse --short HEAD").unwrap_or_default();
+    let program = binary("weir-control").ok();
+    let build = program
+        .as_deref()
+        .and_then(Path::parent)
+        .and_then(Path::file_name);
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = of_file("/proc/loadavg");
+    format!(
+        "{turns} turns in each case, {} build at {}, Linux {}, {cpus} CPUs, load average {} before.",
+        build.unwrap_or_default().to_string_lossy(),
+        version.trim(),
+        of_file("/proc/sys/kernel/osrelease").trim(),
+        load.split(' ').next().unwrap_or_default()
+    )
 }
 
 /// A table of all cases, and what is later than it may be.
