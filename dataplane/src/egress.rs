@@ -13,6 +13,7 @@ use core::sync::atomic::{
 use weir_rings::message::{Forward, PortId, Tunnel, TunnelChecksum};
 use weir_wire::MacAddr;
 
+use crate::parse::IPV4_LEN;
 use crate::prefetch;
 
 /// How a packet reaches a server. The values are codes in a record.
@@ -158,22 +159,23 @@ pub struct Target {
 #[repr(C, align(64))]
 struct Line([AtomicU64; 8]);
 
-/// How the fast lane makes a packet ready, as the top byte of a record's first word says it; every other value of that
-/// byte is for the general stages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the fast lane makes a packet ready: a bit each in the top half of a record's flags, set only where packets can leave
+/// untagged at once. Where none is set the packet is for the general stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
-enum Way {
+pub(crate) enum Way {
     /// None of these.
     General = 0,
-    /// Only the MACs change.
-    Dr = 0xf0,
+    /// Only the MACs change. The top bit, which is tested at the lowest price.
+    #[default]
+    Dr = 1 << 7,
     /// The destination becomes the server's.
-    Nat = 0xe0,
+    Nat = 1 << 6,
     /// IPv4 in front.
-    Ipip4 = 0xd0,
+    Ipip4 = 1 << 5,
 }
 
-/// A record by which packets can leave untagged at once.
+/// A record as the fast lane reads it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ready<'a> {
     first: u64,
@@ -181,13 +183,12 @@ pub(crate) struct Ready<'a> {
 }
 
 impl Ready<'_> {
-    /// Writes both MACs. The two words overlap in the frame; what comes after them is written last.
+    /// Writes both MACs and the EtherType of IPv4. The two words overlap in the frame; what comes after them is written last.
     #[inline(always)]
-    pub(crate) fn write_macs(&self, head: &mut [u8; 12]) {
+    pub(crate) fn write_link(&self, head: &mut [u8; 14]) {
         let second = self.words[1].load(Relaxed);
         head[..8].copy_from_slice(&self.first.to_le_bytes());
-        head[6..10].copy_from_slice(&(second as u32).to_le_bytes());
-        head[10..].copy_from_slice(&((second >> 32) as u16).to_le_bytes());
+        head[6..].copy_from_slice(&second.to_le_bytes());
     }
 
     /// Out port.
@@ -196,29 +197,25 @@ impl Ready<'_> {
         PortId((self.first >> 48) as u16 & 0xff)
     }
 
-    /// Whether only the MACs change.
+    /// Whether this is the way packets take.
     #[inline(always)]
-    pub(crate) const fn is_dr(&self) -> bool {
-        // The highest value of the top byte: one comparison.
-        self.first >= ((Way::Dr as u64) | READY as u64) << 56
+    pub(crate) const fn goes(&self, way: Way) -> bool {
+        self.first & (way as u64) << 56 != 0
     }
 
-    /// Whether the destination becomes the server's.
-    #[inline(always)]
-    pub(crate) const fn is_nat(&self) -> bool {
-        (self.first >> 56) as u8 == Way::Nat as u8 | READY
+    /// The way packets take.
+    #[inline]
+    pub(crate) fn way(&self) -> Way {
+        let ways = [Way::Dr, Way::Nat, Way::Ipip4];
+        ways.into_iter()
+            .find(|way| self.goes(*way))
+            .unwrap_or(Way::General)
     }
 
-    /// Whether IPv4 comes in front.
+    /// Length of the largest IP packet that fits the path MTU once it is ready.
     #[inline(always)]
-    pub(crate) const fn is_ipip4(&self) -> bool {
-        (self.first >> 56) as u8 == Way::Ipip4 as u8 | READY
-    }
-
-    /// Path MTU.
-    #[inline(always)]
-    pub(crate) fn mtu(&self) -> u16 {
-        (self.words[2].load(Relaxed) >> 16) as u16
+    pub(crate) fn room(&self) -> u16 {
+        self.words[2].load(Relaxed) as u16
     }
 
     /// The server's port, 0 to keep the client's.
@@ -233,23 +230,52 @@ impl Ready<'_> {
         u32::from_ne_bytes((self.words[4].load(Relaxed) as u32).to_le_bytes())
     }
 
-    /// The outer IPv4 source address in memory order, and the sum of what never changes in the outer header: version,
-    /// hop limit, both addresses, loaded as little-endian words.
+    /// Both addresses of an outer IPv4 header as bytes, and the sum of what never changes in it: hop limit, protocol, both
+    /// addresses, loaded as little-endian words; and what takes the EtherType in front out of a sum again.
     #[inline(always)]
-    pub(crate) fn outer_v4(&self) -> (u32, u32) {
-        let source = u32::from_ne_bytes((self.words[6].load(Relaxed) as u32).to_le_bytes());
-        (source, self.words[7].load(Relaxed) as u32)
+    pub(crate) fn outer_v4(&self) -> ([u8; 8], u32) {
+        let pair = self.words[5].load(Relaxed).to_le_bytes();
+        (pair, self.words[7].load(Relaxed) as u32)
+    }
+}
+
+/// Records as the fast lane reads them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Records<'a>(&'a [Line]);
+
+impl<'a> Records<'a> {
+    /// How many there are.
+    #[inline(always)]
+    pub(crate) const fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// Only the first `len` of them.
+    #[inline(always)]
+    pub(crate) fn first(self, len: usize) -> Self {
+        Self(self.0.get(..len).unwrap_or_default())
+    }
+
+    /// A slot's.
+    #[inline(always)]
+    pub(crate) fn get(self, slot: u32) -> Option<Ready<'a>> {
+        let Line(words) = self.0.get(slot as usize)?;
+        let first = words[0].load(Relaxed);
+        Some(Ready { first, words })
     }
 }
 
 /// Hop limit of outer headers.
 pub(crate) const OUTER_HOP_LIMIT: u8 = 64;
 
+/// Protocol of an IPv4 packet in another one.
+pub(crate) const IPIP: u8 = 4;
+
 /// See [`Ready::outer_v4`].
 fn outer_sum([s0, s1, s2, s3]: [u8; 4], [d0, d1, d2, d3]: [u8; 4]) -> u32 {
     let words = [
-        [0x45, 0],
-        [OUTER_HOP_LIMIT, 0],
+        [!0x08, !0x00],
+        [OUTER_HOP_LIMIT, IPIP],
         [s0, s1],
         [s2, s3],
         [d0, d1],
@@ -267,19 +293,26 @@ const RESOLVED: u8 = 1 << 1;
 const ROUTED: u8 = 1 << 2;
 const UNTAGGED: u8 = 1 << 3;
 const READY: u8 = PRESENT | RESOLVED | ROUTED | UNTAGGED;
-// Word 1: source MAC, VLAN id. Word 2: mode and families, high byte of the VNI, MTU, server port, tunnel port.
+// Word 1: source MAC, and what stands behind it in the frame: the EtherType of IPv4, or a VLAN id with this bit.
+const TAGGED: u16 = 1 << 15;
+const ETHERTYPE_IPV4: u16 = u16::from_le_bytes([0x08, 0x00]);
+const _: () = assert!(ETHERTYPE_IPV4 & TAGGED == 0);
+// Word 2: path MTU less what the fast lane puts in front, mode and families, high byte of the VNI, server port, tunnel port.
 const MODE_BITS: u8 = 0x0f;
 const ADDRESS_V6: u8 = 1 << 4;
 const SOURCE_SET: u8 = 1 << 5;
 const SOURCE_V6: u8 = 1 << 6;
-// Word 3: inner MAC, low half of the VNI. Words 4, 5: server address. Words 6, 7: outer source address; where it is IPv4
-// word 7 holds the sum of what never changes in the outer header.
+// Word 3: inner MAC, low half of the VNI. Words 4, 5: server address. Words 6, 7: outer source address. Where both are IPv4,
+// word 5 holds both, and word 7 the sum of what never changes in the outer header.
 
 /// The first word without its way.
 const WITHOUT_WAY: u64 = 0x0fff_ffff_ffff_ffff;
 
-/// The way of the fast lane for a mode and its families, the low byte of word 2.
-fn way(code: u8) -> u64 {
+/// The way of the fast lane for these flags, and a mode and its families.
+fn way(flags: u8, code: u8) -> u64 {
+    if flags & READY != READY {
+        return 0;
+    }
     let families = code & (ADDRESS_V6 | SOURCE_SET | SOURCE_V6);
     let way = match Mode::from_code(code & MODE_BITS) {
         Mode::Dr => Way::Dr,
@@ -295,7 +328,13 @@ fn way(code: u8) -> u64 {
         | Mode::FullNat
         | Mode::Hop => Way::General,
     };
-    way as u64
+    (way as u64) << 56
+}
+
+/// Bytes the fast lane puts in front of an IP packet, for a mode and its families.
+const fn in_front(code: u8) -> u16 {
+    const IPIP4: u8 = Mode::Ipip as u8 | SOURCE_SET;
+    if code == IPIP4 { IPV4_LEN as u16 } else { 0 }
 }
 
 /// All records, by slot.
@@ -354,31 +393,33 @@ impl EgressTable {
             dst_mac,
             src_mac,
             port,
-            vlan: u16::from_le_bytes(vlan),
+            vlan: match u16::from_le_bytes(vlan) {
+                vlan if vlan & TAGGED != 0 => vlan & !TAGGED,
+                _ => 0,
+            },
             present: flags & PRESENT != 0,
             routed: flags & ROUTED != 0,
             resolved: flags & RESOLVED != 0,
         }
     }
 
-    /// The record as the fast lane reads it: it says itself whether that may be.
+    /// The first records, for the fast lane.
     #[inline(always)]
-    pub(crate) fn record(&self, slot: u32) -> Option<Ready<'_>> {
-        let Line(words) = self.lines.get(slot as usize)?;
-        let first = words[0].load(Relaxed);
-        Some(Ready { first, words })
+    pub(crate) fn records(&self) -> Records<'_> {
+        Records(&self.lines)
     }
 
     /// Mode of the slot.
     #[inline(always)]
     pub fn mode(&self, slot: u32) -> Mode {
-        Mode::from_code(self.word(slot, 2) as u8 & MODE_BITS)
+        Mode::from_code((self.word(slot, 2) >> 16) as u8 & MODE_BITS)
     }
 
     /// Path MTU of the slot.
     #[inline(always)]
     pub fn mtu(&self, slot: u32) -> u16 {
-        (self.word(slot, 2) >> 16) as u16
+        let word = self.word(slot, 2);
+        (word as u16).saturating_add(in_front((word >> 16) as u8))
     }
 
     /// The server's port, 0 to keep the client's.
@@ -395,7 +436,7 @@ impl EgressTable {
 
     /// Everything about the far end.
     pub fn target(&self, slot: u32) -> Target {
-        let [code, vni_high, ..] = self.word(slot, 2).to_le_bytes();
+        let [_, _, code, vni_high, ..] = self.word(slot, 2).to_le_bytes();
         let (inner_mac, [vni_low, vni_mid]) = split(self.word(slot, 3).to_le_bytes());
         let source = both(self.word(slot, 6), self.word(slot, 7));
         Target {
@@ -423,29 +464,32 @@ impl EgressTable {
         if let Some(source) = target.source {
             code |= SOURCE_SET | if source.is_ipv6() { SOURCE_V6 } else { 0 };
         }
-        let ([mtu_a, mtu_b], [port_a, port_b]) = (target.mtu.to_le_bytes(), target.port.to_le_bytes());
+        let room = target.mtu.saturating_sub(in_front(code));
+        let ([room_a, room_b], [port_a, port_b]) = (room.to_le_bytes(), target.port.to_le_bytes());
         let [tunnel_a, tunnel_b] = target.tunnel_port.to_le_bytes();
-        let head = [code, vni_high, mtu_a, mtu_b, port_a, port_b, tunnel_a, tunnel_b];
+        let head = [room_a, room_b, code, vni_high, port_a, port_b, tunnel_a, tunnel_b];
         // Nobody takes the fast lane by a record that is half the old one.
         let first = words[0].load(Relaxed) & WITHOUT_WAY;
         words[0].store(first, Release);
         words[2].store(u64::from_le_bytes(head), Release);
         words[3].store(join(target.inner_mac.0, [vni_low, vni_mid]), Relaxed);
         let address = u128::from_le_bytes(bytes_of(target.address));
-        words[4].store(address as u64, Relaxed);
-        words[5].store((address >> 64) as u64, Relaxed);
         let source = target
             .source
             .map_or(0, |source| u128::from_le_bytes(bytes_of(source)));
-        words[6].store(source as u64, Relaxed);
-        let second_half = match (target.source, target.address) {
+        let second_halves = match (target.source, target.address) {
             (Some(IpAddr::V4(source)), IpAddr::V4(address)) => {
-                u64::from(outer_sum(source.octets(), address.octets()))
+                let ([a, b, c, d], [e, f, g, h]) = (source.octets(), address.octets());
+                let pair = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                (pair, outer_sum(source.octets(), address.octets()).into())
             }
-            _ => (source >> 64) as u64,
+            _ => ((address >> 64) as u64, (source >> 64) as u64),
         };
-        words[7].store(second_half, Relaxed);
-        words[0].store(first | way(code) << 56, Release);
+        words[4].store(address as u64, Relaxed);
+        words[5].store(second_halves.0, Relaxed);
+        words[6].store(source as u64, Relaxed);
+        words[7].store(second_halves.1, Relaxed);
+        words[0].store(first | way((first >> 56) as u8, code), Release);
     }
 
     /// Writes where frames for this slot go. Not present: flows of the slot have lost their server.
@@ -466,8 +510,12 @@ impl EgressTable {
         if link.vlan == 0 {
             flags |= UNTAGGED;
         }
-        let way = way(words[2].load(Relaxed) as u8) << 56;
-        words[1].store(join(link.src_mac, link.vlan.to_le_bytes()), Relaxed);
+        let way = way(flags, (words[2].load(Relaxed) >> 16) as u8);
+        let behind = match link.vlan {
+            0 => ETHERTYPE_IPV4,
+            vlan => vlan | TAGGED,
+        };
+        words[1].store(join(link.src_mac, behind.to_le_bytes()), Relaxed);
         words[0].store(join(link.dst_mac, [link.port, flags]) | way, Release);
     }
 }
@@ -497,7 +545,7 @@ fn bytes_of(address: IpAddr) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use super::{EgressTable, Link, Mode, Target};
+    use super::{EgressTable, Link, Mode, Target, Way};
     use weir_wire::MacAddr;
 
     #[test]
@@ -538,19 +586,24 @@ mod tests {
             ..v4
         };
         table.set_target(1, &ipip);
-        let is_fast = |slot| table.record(slot).is_some_and(|record| record.is_ipip4());
+        let is_fast = |slot| {
+            let record = table.records().get(slot);
+            record.is_some_and(|record| record.goes(Way::Ipip4))
+        };
         assert!(!is_fast(1), "tagged");
         table.set_link(1, &Link { vlan: 0, ..link });
-        let (record, mut head) = (table.record(1).unwrap(), [0; 12]);
-        record.write_macs(&mut head);
+        let (record, mut head) = (table.records().get(1).unwrap(), [0; 14]);
+        record.write_link(&mut head);
         assert_eq!(
-            (record.port_id().0, &head[..6], &head[6..]),
-            (3, &link.dst_mac[..], &link.src_mac[..])
+            (record.port_id().0, &head[..6], &head[6..12], &head[12..]),
+            (3, &link.dst_mac[..], &link.src_mac[..], &[0x08, 0x00][..])
         );
-        assert_eq!((record.mtu(), record.server_port()), (1500, 8080));
+        assert_eq!((record.room(), record.server_port()), (1480, 8080));
+        assert_eq!(table.mtu(1), 1500);
         assert_eq!(record.server_v4().to_ne_bytes(), [192, 0, 2, 9]);
-        assert_eq!(record.outer_v4().0.to_ne_bytes(), [192, 0, 2, 1]);
-        assert!(is_fast(1) && !record.is_dr() && !record.is_nat());
+        assert_eq!(record.outer_v4().0, [192, 0, 2, 1, 192, 0, 2, 9]);
+        assert_eq!(record.way(), Way::Ipip4);
+        assert!(is_fast(1) && !record.goes(Way::Dr) && !record.goes(Way::Nat));
         table.set_link(
             1,
             &Link {
@@ -559,7 +612,7 @@ mod tests {
                 ..link
             },
         );
-        assert!(!is_fast(1) && table.record(99).is_none());
+        assert!(!is_fast(1) && table.records().get(99).is_none());
         for mode in Mode::ALL {
             table.set_target(
                 0,
@@ -571,12 +624,13 @@ mod tests {
             );
             assert_eq!((table.mode(0), table.target(0).source), (mode, None));
             table.set_link(0, &Link { vlan: 0, ..link });
-            let record = table.record(0).unwrap();
-            assert_eq!(
-                (record.is_dr(), record.is_nat(), record.is_ipip4()),
-                (mode == Mode::Dr, mode == Mode::Nat, false),
-                "{mode:?} without a source address"
-            );
+            let way = match mode {
+                Mode::Dr => Way::Dr,
+                Mode::Nat => Way::Nat,
+                _ => Way::General,
+            };
+            let record = table.records().get(0).unwrap();
+            assert_eq!(record.way(), way, "{mode:?} without a source address");
         }
     }
 }

@@ -3,9 +3,12 @@
 //! The seed is drawn at every start, so nobody outside can aim flows at one bucket. Different bits serve different
 //! ends (bucket, second bucket, tag, spreading), or shards and slots would correlate.
 
-/// The secret of one process. Workers of one process share it.
+/// What the second multiplication multiplies by.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The secret of one process, and a constant that is no secret: it is used where the others are. Workers of one process share it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Seed([u64; 4]);
+pub struct Seed([u64; 4], u64);
 
 impl core::fmt::Debug for Seed {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -24,24 +27,34 @@ impl Seed {
     /// From the operating system's random numbers, by way of the standard library's per-process keys.
     pub fn random() -> Self {
         use std::hash::{BuildHasher, RandomState};
-        Self([(); 4].map(|()| RandomState::new().hash_one(0u64)))
+        Self([(); 4].map(|()| RandomState::new().hash_one(0u64)), MULTIPLIER)
     }
 
     /// A fixed seed, for tests and for nodes that must agree.
     pub const fn fixed(seed: u64) -> Self {
-        Self([
+        let words = [
             seed ^ 0x2d35_8dcc_aa6c_78a5,
             seed.rotate_left(16) ^ 0x8bb8_4b93_962e_acc9,
             seed.rotate_left(32) ^ 0x4b33_a62e_d433_d4a3,
             seed.rotate_left(48) ^ 0x4d5a_2da5_1de1_aa47,
-        ])
+        ];
+        Self(words, MULTIPLIER)
     }
 
     /// Hash of two words. One multiplication alone leaves a pattern in ports that follow each other, and buckets overflow.
     #[inline]
     pub fn short(&self, a: u64, b: u64) -> u64 {
         let [s0, s1, s2, _] = self.0;
-        mum(mum(a ^ s0, b ^ s1) ^ s2, 0x9e37_79b9_7f4a_7c15)
+        mum(mum(a ^ s0, b ^ s1) ^ s2, self.1)
+    }
+
+    /// The seed under which [`short`](Self::short) gives for a second word without these bits what it gives under this one for
+    /// the same with them.
+    #[inline]
+    #[must_use]
+    pub const fn implying(self, bits: u64) -> Self {
+        let Self([s0, s1, s2, s3], multiplier) = self;
+        Self([s0, s1 ^ bits, s2, s3], multiplier)
     }
 
     /// Hash of four words and one.

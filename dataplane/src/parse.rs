@@ -9,6 +9,7 @@
 use weir_wire::{EtherType, IpProtocol};
 
 use crate::family::{Family, Key, V4, V6};
+use crate::prefetch::{self, Bits16};
 use crate::verdict::DropReason;
 
 /// Length of an Ethernet header without tag.
@@ -91,6 +92,8 @@ pub mod tcp_flag {
     pub const RST: u8 = 0x04;
     /// The acknowledgment number counts.
     pub const ACK: u8 = 0x10;
+    /// Those that say what a segment is to the connection.
+    pub const COUNT: u8 = SYN | FIN | RST | ACK;
 }
 
 /// Big-endian word at `at`.
@@ -209,8 +212,7 @@ pub(crate) fn plain4(head: &[u8; PLAIN4_LEN], total_len: usize) -> Option<Plain4
         if header_len < 20 || header_len + 20 > ip_len {
             return None;
         }
-        const COUNT: u8 = tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST | tcp_flag::ACK;
-        (head[47], head[47] & COUNT == tcp_flag::ACK)
+        flags_of(head)
     } else {
         let udp_len = u32::from(u16::from_be_bytes([head[38], head[39]]));
         if protocol != IpProtocol::UDP.0 || udp_len < 8 || udp_len + 20 > u32::from(ip_len) {
@@ -225,6 +227,58 @@ pub(crate) fn plain4(head: &[u8; PLAIN4_LEN], total_len: usize) -> Option<Plain4
         ip_len,
         quiet,
     })
+}
+
+/// Length of the IP packet, if this is TCP that [`plain4`] calls plain. `None`: ask that one.
+///
+/// The destination MAC, EtherType, version and header length have been looked at. `total_len` must not be less than what
+/// `head` is the beginning of.
+#[inline(always)]
+pub(crate) fn plain_tcp(head: &[u8; PLAIN4_LEN], total_len: usize) -> Option<u16> {
+    const MORE_OR_OFFSET: u64 = 0x3fff << 16;
+    const PROTOCOL: u64 = 0xff;
+    // From the length on: length, identification, flags and offset, TTL, protocol.
+    let word = u64::from_be(word8(head, 16));
+    let ip_len = (word >> 48) as u32;
+    // Headers of 40 bytes at least are wanted, and all of them and the payload within the frame: one comparison.
+    let beyond_headers = ip_len.wrapping_sub(40);
+    let room = (total_len as u32).wrapping_sub(PLAIN4_LEN as u32);
+    if word & (MORE_OR_OFFSET | PROTOCOL) != u64::from(IpProtocol::TCP.0) || beyond_headers > room {
+        return None;
+    }
+    // The same for the TCP header: the upper half of the byte counts words of four bytes. The reserved bits below make it look
+    // up to three bytes longer; whom that is too much for goes the longer way.
+    let options = u32::from(head[46] >> 2).wrapping_sub(20);
+    (options <= beyond_headers).then_some(ip_len as u16)
+}
+
+/// Flags of a plain TCP packet, and whether it neither begins nor ends anything.
+#[inline(always)]
+pub(crate) const fn flags_of(head: &[u8; PLAIN4_LEN]) -> (u8, bool) {
+    (head[47], head[47] & tcp_flag::COUNT == tcp_flag::ACK)
+}
+
+/// What the frames of plain packets to one station begin with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Front(Bits16);
+
+impl Front {
+    /// Destination MAC, EtherType, version and header length.
+    const COUNTS: Bits16 = Bits16([
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0,
+    ]);
+
+    /// For the station with this MAC.
+    pub(crate) const fn of([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        Self(Bits16([a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0x08, 0x00, 0x45, 0]))
+    }
+
+    /// Whether a frame begins with it.
+    #[inline(always)]
+    pub(crate) fn is_of(&self, head: &[u8; PLAIN4_LEN]) -> bool {
+        head.first_chunk()
+            .is_some_and(|first| prefetch::agrees(first, &Self::COUNTS, &self.0))
+    }
 }
 
 /// The general case: tags, options, extension headers, everything that is not TCP or UDP, everything malformed.

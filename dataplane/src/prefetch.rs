@@ -1,5 +1,5 @@
-//! The one place of this crate with `unsafe`: hints to the machine, one vector compare, and one index that is never out of
-//! bounds. They change speed, never meaning.
+//! The one place of this crate with `unsafe`: hints to the machine, vector compares, code for machines that can more than others,
+//! and one index that is never out of bounds. They change speed, never meaning.
 
 #![allow(unsafe_code)]
 
@@ -16,6 +16,20 @@ pub fn read<T>(value: &T) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = value;
+}
+
+/// Asks for the line of the item with this number; one that is not there is asked for in vain.
+#[inline(always)]
+pub fn read_at<T>(items: &[T], index: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let item = items.as_ptr().wrapping_add(index);
+        // SAFETY: a prefetch reads nothing the program can see and never faults, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(item.cast::<i8>()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (items, index);
 }
 
 /// A boxed slice of `len` copies of `value`, on transparent huge pages where the kernel grants them.
@@ -65,7 +79,37 @@ impl<T: Copy> Spread<T> {
     }
 }
 
+/// A [`Spread`] to be read, at hand in two registers.
+#[derive(Debug)]
+pub struct Spreading<'a, T>(&'a [T]);
+
+impl<T> Clone for Spreading<'_, T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Spreading<'_, T> {}
+
+impl<'a, T> Spreading<'a, T> {
+    /// The element a hash names.
+    #[inline(always)]
+    pub fn at(self, bits: u32) -> &'a T {
+        let place = range(bits, self.0.len() as u32) as usize;
+        // SAFETY: `range` gives floor(bits * len / 2^32) < len, since bits < 2^32; `Spread::new` sees to 0 < len < 2^32, the
+        // length never changes, and this is a whole one.
+        unsafe { self.0.get_unchecked(place) }
+    }
+}
+
 impl<T> Spread<T> {
+    /// To be read.
+    #[inline(always)]
+    pub const fn reading(&self) -> Spreading<'_, T> {
+        Spreading(&self.0)
+    }
+
     /// Number of places.
     #[inline(always)]
     pub const fn len(&self) -> usize {
@@ -86,16 +130,14 @@ impl<T> Spread<T> {
     /// The element a hash names.
     #[inline(always)]
     pub fn at(&self, bits: u32) -> &T {
-        // SAFETY: `place` gives floor(bits * len / 2^32) < len, since bits < 2^32; `new` sees to 0 < len < 2^32, and the
-        // length never changes.
-        unsafe { self.0.get_unchecked(self.place(bits)) }
+        self.reading().at(bits)
     }
 
     /// The element a hash names, for changes.
     #[inline(always)]
     pub fn at_mut(&mut self, bits: u32) -> &mut T {
         let place = self.place(bits);
-        // SAFETY: as in `at`; the exclusive borrow of the slice is the element's.
+        // SAFETY: as in `Spreading::at`; the exclusive borrow of the slice is the element's.
         unsafe { self.0.get_unchecked_mut(place) }
     }
 }
@@ -116,33 +158,158 @@ impl<T> core::ops::IndexMut<usize> for Spread<T> {
     }
 }
 
-/// Bit per place of `tags` that equals `tag`.
+/// Proof that this machine has what x86-64-v3 has: AVX2, BMI, MOVBE and what they come with.
+#[derive(Debug, Clone, Copy)]
+pub struct Modern(());
+
+impl Modern {
+    /// If it has.
+    pub fn detect() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            let all = has!("avx2")
+                && has!("bmi1")
+                && has!("bmi2")
+                && has!("lzcnt")
+                && has!("movbe")
+                && has!("popcnt");
+            all.then_some(Self(()))
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        None
+    }
+}
+
+/// A piece of work that is worth being compiled twice.
+pub trait Work {
+    /// What it gives.
+    type Out;
+    /// Does it. To be inlined always, or it is not compiled for where it stands.
+    fn work(self) -> Self::Out;
+}
+
+/// Does a piece of work by what the machine can do.
 #[inline(always)]
-pub fn matches(tags: &[u16; 8], tag: u16) -> u32 {
+pub fn with_best<W: Work>(modern: Option<Modern>, work: W) -> W::Out {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(Modern(())) = modern {
+        // SAFETY: there is a proof that the machine has these features, which only `detect` gives.
+        return unsafe { with_v3(work) };
+    }
+    let _ = modern;
+    with_any(work)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,movbe,popcnt")]
+fn with_v3<W: Work>(work: W) -> W::Out {
+    work.work()
+}
+
+#[inline(never)]
+fn with_any<W: Work>(work: W) -> W::Out {
+    work.work()
+}
+
+/// Sixteen bytes, where one vector load reaches them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub struct Bits16(pub [u8; 16]);
+
+/// Eight tags, where one vector load reaches them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub struct Tags(pub [u16; 8]);
+
+/// Whether `bytes` are `wanted` in those bits that are set in `counts`; in `wanted` no others are.
+#[inline(always)]
+pub fn agrees(bytes: &[u8; 16], counts: &Bits16, wanted: &Bits16) -> bool {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     // SAFETY: the feature it needs is part of the target, checked by the cfg above.
-    return unsafe { matches_sse2(tags, tag) };
+    return unsafe { sse2::agrees(bytes, counts, wanted) };
+    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+    agrees_portable(bytes, counts, wanted)
+}
+
+/// Bit per place of `tags` that equals `tag`.
+#[inline(always)]
+pub fn matches(tags: &Tags, tag: u16) -> u32 {
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    // SAFETY: as in `agrees`.
+    return unsafe { sse2::matches(tags, tag) };
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
     matches_portable(tags, tag)
 }
 
-#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
-#[inline]
-#[target_feature(enable = "sse2")]
-fn matches_sse2(tags: &[u16; 8], tag: u16) -> u32 {
-    use core::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi16, _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi16, _mm_setzero_si128,
-    };
-    // SAFETY: both types are 16 bytes of plain bits; every pattern is valid for either.
-    let tags = unsafe { core::mem::transmute::<[u16; 8], __m128i>(*tags) };
-    let equal = _mm_cmpeq_epi16(tags, _mm_set1_epi16(tag.cast_signed()));
-    // The upper half is empty, so are the upper bits of the mask.
-    _mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128())).cast_unsigned()
+/// The first place of `tags` that equals `tag`; 8 when none does.
+#[inline(always)]
+pub fn first(tags: &Tags, tag: u16) -> usize {
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+    // SAFETY: as in `agrees`.
+    return unsafe { sse2::first(tags, tag) };
+    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+    first_portable(tags, tag)
 }
 
-/// The same without vector instructions.
+/// The same by vector instructions. Loads are transmutes between types of 16 bytes of plain bits, every pattern of which is
+/// valid.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+mod sse2 {
+    use core::arch::x86_64::{
+        __m128i, _mm_and_si128, _mm_cmpeq_epi8, _mm_cmpeq_epi16, _mm_movemask_epi8, _mm_packs_epi16,
+        _mm_set1_epi16, _mm_setzero_si128,
+    };
+    use core::mem::transmute;
+
+    use super::{Bits16, Tags};
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub(super) fn agrees(bytes: &[u8; 16], counts: &Bits16, wanted: &Bits16) -> bool {
+        // SAFETY: plain bits of the same size, see above.
+        let bytes = unsafe { transmute::<[u8; 16], __m128i>(*bytes) };
+        // SAFETY: the same.
+        let counts = unsafe { transmute::<Bits16, __m128i>(*counts) };
+        // SAFETY: the same.
+        let wanted = unsafe { transmute::<Bits16, __m128i>(*wanted) };
+        _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_and_si128(bytes, counts), wanted)) == 0xffff
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub(super) fn matches(tags: &Tags, tag: u16) -> u32 {
+        // The upper half is empty, so are the upper bits of the mask.
+        let packed = _mm_packs_epi16(equal(tags, tag), _mm_setzero_si128());
+        _mm_movemask_epi8(packed).cast_unsigned()
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub(super) fn first(tags: &Tags, tag: u16) -> usize {
+        // Two bits a place, and one behind the last.
+        let bits = _mm_movemask_epi8(equal(tags, tag)).cast_unsigned() | 1 << 16;
+        bits.trailing_zeros() as usize / 2
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn equal(tags: &Tags, tag: u16) -> __m128i {
+        // SAFETY: plain bits of the same size, see above.
+        let tags = unsafe { transmute::<Tags, __m128i>(*tags) };
+        _mm_cmpeq_epi16(tags, _mm_set1_epi16(tag.cast_signed()))
+    }
+}
+
+/// [`agrees`] without vector instructions.
 #[inline]
-pub fn matches_portable(tags: &[u16; 8], tag: u16) -> u32 {
+pub fn agrees_portable(bytes: &[u8; 16], counts: &Bits16, wanted: &Bits16) -> bool {
+    u128::from_ne_bytes(*bytes) & u128::from_ne_bytes(counts.0) == u128::from_ne_bytes(wanted.0)
+}
+
+/// [`matches`] without vector instructions.
+#[inline]
+pub fn matches_portable(Tags(tags): &Tags, tag: u16) -> u32 {
     let mut bits = 0;
     for (place, &candidate) in tags.iter().enumerate() {
         bits |= u32::from(candidate == tag) << place;
@@ -150,9 +317,18 @@ pub fn matches_portable(tags: &[u16; 8], tag: u16) -> u32 {
     bits
 }
 
+/// [`first`] without vector instructions.
+#[inline]
+pub fn first_portable(tags: &Tags, tag: u16) -> usize {
+    (matches_portable(tags, tag) | 1 << 8).trailing_zeros() as usize
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Spread, huge_slice, matches, matches_portable};
+    use super::{
+        Bits16, Modern, Spread, Tags, Work, agrees, agrees_portable, first, first_portable, huge_slice,
+        matches, matches_portable, with_best,
+    };
 
     #[test]
     fn slices_of_every_size_hold_their_value() {
@@ -176,17 +352,54 @@ mod tests {
     }
 
     #[test]
+    fn bits_that_do_not_count_may_differ() {
+        let wanted = Bits16(core::array::from_fn(|at| if at % 3 == 0 { at as u8 } else { 0 }));
+        let counts = Bits16(core::array::from_fn(|at| if at % 3 == 0 { 0x7f } else { 0 }));
+        for at in 0..16 {
+            for bit in 0..8 {
+                let mut bytes = wanted.0;
+                bytes[at] ^= 1 << bit;
+                let same = counts.0[at] & 1 << bit == 0;
+                assert_eq!(agrees(&bytes, &counts, &wanted), same, "byte {at}, bit {bit}");
+                assert_eq!(agrees_portable(&bytes, &counts, &wanted), same);
+            }
+        }
+    }
+
+    #[test]
+    fn work_is_done_on_any_machine() {
+        struct Double(u32);
+        impl Work for Double {
+            type Out = u32;
+            #[inline(always)]
+            fn work(self) -> u32 {
+                self.0 * 2
+            }
+        }
+        assert_eq!(with_best(Modern::detect(), Double(21)), 42);
+        assert_eq!(with_best(None, Double(21)), 42);
+    }
+
+    #[test]
     fn both_compares_agree() {
         let mut state = 1u64;
         for _ in 0..100_000 {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            let tags = core::array::from_fn(|place| (state >> (place * 7)) as u16 & 0x8003);
+            let tags = Tags(core::array::from_fn(|place| {
+                (state >> (place * 7)) as u16 & 0x8003
+            }));
             for tag in [0, 1, 2, 3, 0x8000, 0x8001] {
                 assert_eq!(
                     matches(&tags, tag),
                     matches_portable(&tags, tag),
+                    "{tag} in {tags:?}"
+                );
+                let place = tags.0.iter().position(|&other| other == tag).unwrap_or(8);
+                assert_eq!(
+                    (first(&tags, tag), first_portable(&tags, tag)),
+                    (place, place),
                     "{tag} in {tags:?}"
                 );
             }

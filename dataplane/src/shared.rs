@@ -18,6 +18,8 @@ pub enum Variant {
     /// What the machine can do best.
     #[default]
     Fast,
+    /// What every machine of its kind can do.
+    Baseline,
     /// Without vector instructions.
     Portable,
     /// The general stages for every packet, without vector instructions.

@@ -218,14 +218,6 @@ impl Delta {
         self.u128(old.to_bits(), new.to_bits())
     }
 
-    /// Words that lie in memory one after the other change, given as they were loaded (whichever order the machine has).
-    /// Not to be mixed with changes given by value: a sum over loaded words is applied to a checksum as it was loaded.
-    #[inline(always)]
-    #[must_use]
-    pub const fn loaded(self, old: u32, new: u32) -> Self {
-        Self(self.0 + !old as u64 + new as u64)
-    }
-
     /// Whole byte strings change, both starting at an even byte (a quoted packet, an inserted option).
     #[inline]
     #[must_use]
@@ -258,6 +250,67 @@ impl Delta {
             checksum => checksum,
         }
     }
+}
+
+/// A change of words that lie in memory one after the other, given as they were loaded, folded to one word: for checksums as
+/// they were loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Loaded(u16);
+
+impl Loaded {
+    /// Two words change at once.
+    #[inline(always)]
+    pub const fn u32(old: u32, new: u32) -> Self {
+        let (sum, carry) = (!old).overflowing_add(new);
+        // Cannot overflow again, here and below: a sum that carried is at least one less than all ones.
+        let sum = sum + carry as u32;
+        Self(end_around(sum as u16, (sum >> 16) as u16))
+    }
+
+    /// One word changes too.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and_u16(self, old: u16, new: u16) -> Self {
+        Self(end_around(self.0, end_around(!old, new)))
+    }
+
+    /// The checksum after the change.
+    ///
+    /// RFC 1624's ~(~HC + m') is HC - m' in ones' complement, and gives the same of the two zeroes: the sum overflows just where
+    /// the difference borrows.
+    #[inline(always)]
+    pub const fn apply(self, checksum: u16) -> u16 {
+        let (difference, borrow) = checksum.overflowing_sub(self.0);
+        difference - borrow as u16
+    }
+
+    /// The UDP checksum after the change: 0, no checksum, stays 0; a computed 0 becomes 0xffff.
+    #[inline(always)]
+    pub const fn apply_udp(self, checksum: u16) -> u16 {
+        if checksum == 0 {
+            return 0;
+        }
+        match self.apply(checksum) {
+            0 => 0xffff,
+            checksum => checksum,
+        }
+    }
+}
+
+/// The checksum of words given as they were loaded; as it is to be stored.
+#[inline(always)]
+pub const fn checksum_loaded(eight: u64, four: u32) -> u16 {
+    let (sum, carry) = (eight as u32).overflowing_add((eight >> 32) as u32);
+    let (sum, carry) = (sum + carry as u32).overflowing_add(four);
+    let sum = sum + carry as u32;
+    !end_around(sum as u16, (sum >> 16) as u16)
+}
+
+/// Ones' complement sum of two words.
+#[inline(always)]
+const fn end_around(a: u16, b: u16) -> u16 {
+    let (sum, carry) = a.overflowing_add(b);
+    sum + carry as u16
 }
 
 /// `checksum` after a word under it changed from `old` to `new`.

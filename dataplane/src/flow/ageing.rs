@@ -19,9 +19,15 @@ impl Sweep {
         if end > table.touched() {
             return false;
         }
+        // What `now.since(seen) < ticks` says, by one comparison; free entries were last seen when the clock started.
+        let Some(idle) = now.0.checked_sub(ticks) else {
+            self.next = end;
+            return true;
+        };
         let recent = table
-            .range(self.next..end)
-            .all(|(_, entry)| now.since(entry.seen) < ticks);
+            .entries_in(self.next..end)
+            .iter()
+            .all(|entry| entry.seen.0 > idle || !entry.is_used());
         if recent {
             self.next = end;
         }

@@ -4,6 +4,8 @@
 //! the entry's two tuples stands here. `overflowed` counts tuples whose home this bucket is and which stand in their
 //! second bucket, so that a miss looks at a second line only when something really went there.
 
+use crate::prefetch::Tags;
+
 /// Places in a bucket.
 pub const SLOTS: usize = 8;
 
@@ -18,6 +20,9 @@ pub(super) const ENTRIES_MAX: usize = 1 << 30;
 pub(super) struct Ref(u32);
 
 impl Ref {
+    /// No entry: there are never so many.
+    pub(super) const NONE: Self = Self(u32::MAX);
+
     pub(super) const fn new(entry: u32, reverse: bool) -> Self {
         Self(if reverse { entry | REVERSE } else { entry })
     }
@@ -39,8 +44,9 @@ impl Ref {
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Bucket {
-    tags: [u16; SLOTS],
-    refs: [u32; SLOTS],
+    tags: Tags,
+    /// The one behind the last place is always [`Ref::NONE`]: what a search that finds nothing gives.
+    refs: [u32; SLOTS + 1],
     overflowed: u32,
 }
 
@@ -64,8 +70,8 @@ impl Iterator for Matches {
 
 impl Bucket {
     pub(super) const EMPTY: Self = Self {
-        tags: [0; SLOTS],
-        refs: [0; SLOTS],
+        tags: Tags([0; SLOTS]),
+        refs: [Ref::NONE.0; SLOTS + 1],
         overflowed: 0,
     };
 
@@ -77,20 +83,19 @@ impl Bucket {
 
     /// The same by a given way of comparing.
     #[inline(always)]
-    pub(super) fn matches_by(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, tag: u16) -> Matches {
+    pub(super) fn matches_by(&self, compare: impl Fn(&Tags, u16) -> u32, tag: u16) -> Matches {
         Matches(compare(&self.tags, tag))
     }
 
-    /// Reference at the first place with this tag.
+    /// Reference at the first place with this tag, which `search` finds.
     #[inline(always)]
-    pub(super) fn first(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, tag: u16) -> Option<Ref> {
-        let bits = compare(&self.tags, tag);
-        (bits != 0).then(|| Ref(self.refs[bits.trailing_zeros() as usize % SLOTS]))
+    pub(super) fn first(&self, search: impl Fn(&Tags, u16) -> usize, tag: u16) -> Ref {
+        Ref(self.refs[search(&self.tags, tag)])
     }
 
     /// An empty place, if nothing here has the tag and nothing whose home this is stands elsewhere: two facts by one load.
     #[inline(always)]
-    pub(super) fn vacancy(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, tag: u16) -> Option<u8> {
+    pub(super) fn vacancy(&self, compare: impl Fn(&Tags, u16) -> u32, tag: u16) -> Option<u8> {
         let (same, empty) = (compare(&self.tags, tag), compare(&self.tags, 0));
         (same | self.overflowed == 0 && empty != 0).then(|| empty.trailing_zeros() as u8)
     }
@@ -98,14 +103,14 @@ impl Bucket {
     /// Whether there is such a place and nothing stands there.
     #[inline(always)]
     pub(super) fn is_vacant(&self, place: u8) -> bool {
-        self.tags.get(usize::from(place)) == Some(&0)
+        self.tags.0.get(usize::from(place)) == Some(&0)
     }
 
     /// Puts a reference into a vacant place.
     #[inline(always)]
     pub(super) fn put_at(&mut self, place: u8, tag: u16, reference: Ref) {
         let place = usize::from(place) % SLOTS;
-        self.tags[place] = tag;
+        self.tags.0[place] = tag;
         self.refs[place] = reference.0;
     }
 
@@ -119,14 +124,14 @@ impl Bucket {
         let Some(place) = self.matches(0).next() else {
             return false;
         };
-        self.tags[place] = tag;
+        self.tags.0[place] = tag;
         self.refs[place] = reference.0;
         true
     }
 
     /// Every reference here with its place.
     pub(super) fn references(&self) -> impl Iterator<Item = (usize, Ref)> {
-        let places = self.tags.iter().zip(self.refs).enumerate();
+        let places = self.tags.0.iter().zip(self.refs).enumerate();
         places
             .filter(|(_, (tag, _))| **tag != 0)
             .map(|(place, (_, reference))| (place, Ref(reference)))
@@ -137,7 +142,7 @@ impl Bucket {
         let Some(place) = self.matches(tag).find(|&place| self.refs[place] == reference.0) else {
             return false;
         };
-        self.tags[place] = 0;
+        self.tags.0[place] = 0;
         true
     }
 

@@ -21,14 +21,14 @@ pub struct Flags(pub u16);
 impl Flags {
     /// The entry holds a flow.
     pub const USED: Self = Self(1);
-    /// Replies pass here and have a tuple of their own.
-    pub const REVERSE: Self = Self(1 << 1);
+    /// A copy on the worker that gets the replies; the flow lives on another worker.
+    pub const REMOTE: Self = Self(1 << 1);
     /// Counted as inactive with its server.
     pub const INACTIVE: Self = Self(1 << 2);
     /// Replies have not been seen: the server answers the client directly (IPVS's NOOUTPUT).
     pub const NO_OUTPUT: Self = Self(1 << 3);
-    /// A copy on the worker that gets the replies; the flow lives on another worker.
-    pub const REMOTE: Self = Self(1 << 4);
+    /// Replies pass here and have a tuple of their own.
+    pub const REVERSE: Self = Self(1 << 4);
     /// Has a copy on the worker that gets the replies.
     pub const HAS_REMOTE: Self = Self(1 << 5);
     /// [`Entry::local_index`] and [`Entry::local_port`] hold the FULLNAT source.
@@ -131,50 +131,76 @@ impl<F: Family> Entry<F> {
     }
 }
 
-/// What the entry of a flow must say for a packet of it to change nothing but the time it was seen: the tuple, a state, and
-/// that the flow lives here. Two words, compared as such.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the entry of a flow must say, its addresses apart, for a packet of it to change nothing but the time it was seen:
+/// ports, protocol, a state, and that the flow lives here. Two halves of one word, compared as such.
+///
+/// The default is that of no packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settled {
-    pair: u64,
-    rest: u64,
+    /// In memory order.
+    ports: u32,
+    /// Protocol, state and flags.
+    above: u32,
 }
 
 impl Settled {
-    /// State and flags that count, above ports and protocol.
-    const MASK: u64 = 0x0000_ffff_ffff_ffff | ((Flags::USED.0 | Flags::REMOTE.0) as u64) << 48;
+    /// Bits above the flags that count, which are the lowest ones.
+    const ABOVE: u32 = (Flags::USED.0 | Flags::REMOTE.0).leading_zeros();
 
-    /// For a packet from a client: both addresses in memory order, both ports with the protocol above them, and the
-    /// state in which such a packet changes nothing.
+    /// For a packet from a client: both ports in memory order, the protocol, and the state in which it changes nothing.
     #[inline(always)]
-    pub const fn new(pair: u64, tail: u64, state: u8) -> Self {
+    pub const fn new(ports: u32, protocol: u8, state: u8) -> Self {
+        let above = protocol as u32 | (state as u32) << 8 | (Flags::USED.0 as u32) << 16;
+        Self { ports, above }
+    }
+
+    /// For a packet that may change more: no entry is settled for it.
+    #[inline(always)]
+    pub const fn never(tail: u64) -> Self {
         Self {
-            pair,
-            rest: tail | (state as u64) << 40 | (Flags::USED.0 as u64) << 48,
+            ports: tail as u32,
+            above: (tail >> 32) as u32,
         }
     }
 
-    /// The addresses it was made with.
+    /// For the same tuple, but a packet that may change more.
     #[inline(always)]
-    pub const fn pair(self) -> u64 {
-        self.pair
+    #[must_use]
+    pub const fn or_never(self) -> Self {
+        Self {
+            above: self.above & 0xff,
+            ..self
+        }
     }
 
-    /// The ports and the protocol it was made with.
+    /// Whether an entry can be settled for such a packet.
+    #[inline(always)]
+    pub const fn is_possible(self) -> bool {
+        self.above > 0xff
+    }
+
+    /// Whether this is of no packet.
+    #[inline(always)]
+    pub const fn is_none(self) -> bool {
+        self.above == 0
+    }
+
+    /// The ports in memory order, and the protocol above them.
     #[inline(always)]
     pub const fn tail(self) -> u64 {
-        self.rest & 0xff_ffff_ffff
+        self.ports as u64 | ((self.above & 0xff) as u64) << 32
     }
 
-    /// Whether that is so of this entry.
+    /// Whether that is so of this entry, of a flow between these addresses (in memory order).
     #[inline(always)]
-    pub fn is<F: Family<Pair = [u8; 8]>>(self, entry: &Entry<F>) -> bool {
-        let rest = u64::from(u32::from_ne_bytes(entry.ports))
-            | u64::from(entry.protocol) << 32
-            | u64::from(entry.state) << 40
-            | u64::from(entry.flags.0) << 48;
-        u64::from_ne_bytes(entry.pair) == self.pair && (rest ^ self.rest) & Self::MASK == 0
+    pub fn is<F: Family<Pair = [u8; 8]>>(self, pair: u64, entry: &Entry<F>) -> bool {
+        let above = u32::from(entry.protocol) | u32::from(entry.state) << 8 | u32::from(entry.flags.0) << 16;
+        let word = u64::from(u32::from_ne_bytes(entry.ports)) | u64::from(above) << 32;
+        let own = u64::from(self.ports) | u64::from(self.above) << 32;
+        u64::from_ne_bytes(entry.pair) == pair && (word ^ own) << Self::ABOVE == 0
     }
 }
 
+const _: () = assert!((Flags::USED.0 | Flags::REMOTE.0).trailing_ones() + Settled::ABOVE == u16::BITS);
 const _: () = assert!(size_of::<Entry<V4>>() == 32 && align_of::<Entry<V4>>() == 32);
 const _: () = assert!(size_of::<Entry<V6>>() == 64 && align_of::<Entry<V6>>() == 64);

@@ -6,7 +6,7 @@
 
 use crate::family::{Family, Key};
 use crate::hash::Seed;
-use crate::prefetch::{self, Spread};
+use crate::prefetch::{self, Spread, Spreading, Tags};
 
 use super::bucket::{Bucket, ENTRIES_MAX, Matches, Ref, SLOTS};
 use super::{Direction, Entry, Flags, Settled, Tick};
@@ -29,7 +29,7 @@ pub struct Candidate(u32);
 
 impl Candidate {
     /// Nothing with this tag.
-    const NONE: Self = Self(u32::MAX);
+    const NONE: Self = Self(Ref::NONE.word());
 }
 
 impl Default for Candidate {
@@ -52,6 +52,44 @@ pub struct Table<F: Family> {
     crowded: bool,
     /// Tags are compared without vector instructions.
     portable: bool,
+}
+
+/// A table to be searched, at hand in registers.
+#[derive(Debug, Clone, Copy)]
+pub struct Finder<'a, F: Family> {
+    buckets: Spreading<'a, Bucket>,
+    entries: &'a [Entry<F>],
+}
+
+impl<F: Family> Finder<'_, F> {
+    /// Asks for the home bucket's line.
+    #[inline(always)]
+    pub fn prefetch_bucket(self, hash: u64) {
+        prefetch::read(self.buckets.at(hash as u32));
+    }
+
+    /// As [`Table::candidate`] by a given way of searching.
+    #[inline(always)]
+    pub fn candidate_by(self, search: impl Fn(&Tags, u16) -> usize, hash: u64) -> Candidate {
+        let reference = self.buckets.at(hash as u32).first(search, tag_of(hash));
+        // Of a reverse tuple's flow the server is needed first; its entry is asked for when it is looked at.
+        prefetch::read_at(self.entries, reference.word() as usize);
+        Candidate(reference.word())
+    }
+}
+
+/// A table's entries, at hand in registers.
+#[derive(Debug)]
+pub struct Entries<'a, F: Family>(&'a mut [Entry<F>]);
+
+impl<F: Family<Pair = [u8; 8]>> Entries<'_, F> {
+    /// The entry of a candidate, if it is that of a packet with these addresses and `settled` holds. `None` says only that
+    /// this is not known yet.
+    #[inline(always)]
+    pub fn settled(&mut self, candidate: Candidate, pair: u64, settled: Settled) -> Option<&mut Entry<F>> {
+        let entry = self.0.get_mut(candidate.0 as usize)?;
+        settled.is(pair, entry).then_some(entry)
+    }
 }
 
 #[inline(always)]
@@ -169,45 +207,35 @@ impl<F: Family> Table<F> {
         }
     }
 
+    /// What the first stages need of the table.
+    #[inline(always)]
+    pub fn finder(&self) -> Finder<'_, F> {
+        Finder {
+            buckets: self.buckets.reading(),
+            entries: &self.entries,
+        }
+    }
+
     /// Asks for the home bucket's line.
     #[inline(always)]
     pub fn prefetch_bucket(&self, hash: u64) {
-        prefetch::read(self.buckets.at(hash as u32));
+        self.finder().prefetch_bucket(hash);
     }
 
     /// The entry that probably holds the tuple, with its line asked for. Reads the home bucket only.
     #[inline]
     pub fn candidate(&self, hash: u64) -> Candidate {
         if self.portable {
-            self.candidate_by(prefetch::matches_portable, hash)
+            self.finder().candidate_by(prefetch::first_portable, hash)
         } else {
-            self.candidate_by(prefetch::matches, hash)
+            self.finder().candidate_by(prefetch::first, hash)
         }
     }
 
-    /// As [`candidate`](Self::candidate) by a given way of comparing.
+    /// The entries, to be told from packets that change nothing about them.
     #[inline(always)]
-    pub fn candidate_by(&self, compare: impl Fn(&[u16; SLOTS], u16) -> u32, hash: u64) -> Candidate {
-        match self.buckets.at(hash as u32).first(compare, tag_of(hash)) {
-            Some(reference) => {
-                // Of a reverse tuple's flow the server is needed first; its entry is asked for when it is looked at.
-                if let Some(entry) = self.entries.get(reference.word() as usize) {
-                    prefetch::read(entry);
-                }
-                Candidate(reference.word())
-            }
-            None => Candidate::NONE,
-        }
-    }
-
-    /// The entry of a candidate, if it is the packet's and `settled` holds. `None` says only that this is not known yet.
-    #[inline(always)]
-    pub fn settled(&mut self, candidate: Candidate, settled: Settled) -> Option<&mut Entry<F>>
-    where
-        F: Family<Pair = [u8; 8]>,
-    {
-        let entry = self.entries.get_mut(candidate.0 as usize)?;
-        settled.is(entry).then_some(entry)
+    pub const fn entries(&mut self) -> Entries<'_, F> {
+        Entries(&mut self.entries)
     }
 
     /// Local address and port of a candidate's flow, as the entry has them.
@@ -345,10 +373,16 @@ impl<F: Family> Table<F> {
         self.high_water
     }
 
+    /// These entries, flows or not. The range ends at [`touched`](Self::touched) at most.
+    pub(super) fn entries_in(&self, range: core::ops::Range<u32>) -> &[Entry<F>] {
+        &self.entries[range.start as usize..range.end as usize]
+    }
+
     /// The flows among these entries, with their indices. The range ends at [`touched`](Self::touched) at most.
     pub fn range(&self, range: core::ops::Range<u32>) -> impl Iterator<Item = (u32, &Entry<F>)> {
-        let entries = &self.entries[range.start as usize..range.end as usize];
-        (range.start..).zip(entries).filter(|(_, entry)| entry.is_used())
+        (range.start..)
+            .zip(self.entries_in(range.clone()))
+            .filter(|(_, entry)| entry.is_used())
     }
 
     /// Every flow with its index, in no order.

@@ -52,7 +52,7 @@ pub(crate) fn inner_mtu(target: &Target) -> usize {
 /// are, and from flow to flow.
 #[inline(always)]
 pub(crate) const fn ident(inner: u16, hash: u64) -> u16 {
-    inner.wrapping_add((hash >> 32) as u16)
+    inner ^ (hash >> 32) as u16
 }
 
 /// Puts the packet into its tunnel.

@@ -7,20 +7,19 @@
 //! Addresses, ports and checksums are computed as they were loaded: the ones' complement sum commutes with the order of
 //! bytes (RFC 1071 §2B). Read first: RFC 1624.
 
-use weir_rings::counters::BackendLines;
+use weir_rings::counters::{BackendLines, LoadLine};
 use weir_wire::MacAddr;
-use weir_wire::checksum::{Delta, Sum};
+use weir_wire::checksum::{Loaded, checksum_loaded};
 
-use super::rewrite::count_in;
 use super::{BURST_MAX, Context, Fate, Lane, Pending};
-use crate::egress::{EgressTable, OUTER_HOP_LIMIT, Ready};
+use crate::egress::{IPIP, OUTER_HOP_LIMIT, Ready, Records, Way};
 use crate::family::V4;
-use crate::flow::{BUCKET_SLOTS, Candidate, Settled, Table};
+use crate::flow::{Candidate, Entries, Finder, Settled, Table, Tick};
 use crate::forward::tunnel;
 use crate::hash::Seed;
 use crate::packet::Packet;
-use crate::parse::{self, ETHERNET_LEN, IPV4_LEN, PLAIN4_L3, PLAIN4_L4, PLAIN4_LEN, Plain4};
-use crate::prefetch;
+use crate::parse::{self, ETHERNET_LEN, Front, IPV4_LEN, PLAIN4_L3, PLAIN4_L4, PLAIN4_LEN, Plain4};
+use crate::prefetch::{self, Modern, Tags, Work};
 use crate::shared::Variant;
 use crate::tables::Snapshot;
 use crate::tcp_state::State;
@@ -31,13 +30,13 @@ const TCP: u8 = 6;
 const DONT_FRAGMENT: u8 = 0x40;
 
 /// Places in a plain frame.
-const TOS_AT: usize = 15;
-const IDENT_AT: usize = 18;
+const ETHERTYPE_AT: usize = 12;
 const FLAGS_AT: usize = 20;
 const TTL_AT: usize = 22;
 const PROTOCOL_AT: usize = 23;
-const IP_CHECKSUM_AT: usize = 24;
+const PAIR_AT: usize = 26;
 const DESTINATION_AT: usize = 30;
+const PORTS_AT: usize = 34;
 const DESTINATION_PORT_AT: usize = 36;
 const UDP_CHECKSUM_AT: usize = 40;
 const TCP_CHECKSUM_AT: usize = 50;
@@ -50,14 +49,14 @@ pub(super) struct Place {
     candidate: Candidate,
     ip_len: u16,
     tcp_flags: u8,
-    kind: Kind,
+    /// Both addresses of a plain packet that is not quiet.
+    pair: u64,
 }
 
 /// What a packet is to the fast lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Anything.
-    #[default]
     Other,
     /// Plain, but it may change more than the time its flow was seen.
     Plain,
@@ -67,8 +66,14 @@ pub(super) enum Kind {
 
 impl Place {
     #[inline(always)]
-    pub(super) const fn kind(&self) -> Kind {
-        self.kind
+    pub(super) fn kind(&self) -> Kind {
+        if self.settled.is_possible() {
+            Kind::Quiet
+        } else if self.settled.is_none() {
+            Kind::Other
+        } else {
+            Kind::Plain
+        }
     }
 
     /// Length and hash, as [`rewrite`] wants them.
@@ -77,11 +82,11 @@ impl Place {
         (self.ip_len, self.hash)
     }
 
-    /// Hash and content of a plain packet.
+    /// Hash and content of a plain packet that is not quiet.
     #[inline(always)]
     pub(super) const fn plain(&self) -> (u64, Plain4) {
         let plain = Plain4 {
-            pair: self.settled.pair(),
+            pair: self.pair,
             tail: self.settled.tail(),
             tcp_flags: self.tcp_flags,
             ip_len: self.ip_len,
@@ -91,83 +96,187 @@ impl Place {
     }
 }
 
-/// A place for each packet of a burst.
-pub(super) type Places = Box<[Place; BURST_MAX]>;
+/// A place for each packet of a burst, and what is computed once.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    pub(super) places: Box<[Place; BURST_MAX]>,
+    /// For the tuples of TCP, by the ports alone.
+    seed_tcp: Seed,
+    modern: Option<Modern>,
+}
 
-/// No packet anywhere.
-pub(super) fn places() -> Places {
-    Box::new([Place::default(); BURST_MAX])
+impl Scratch {
+    /// No packet anywhere.
+    pub(super) fn new(seed: &Seed, variant: Variant) -> Self {
+        Self {
+            modern: match variant {
+                Variant::Fast => Modern::detect(),
+                Variant::Baseline | Variant::Portable | Variant::General => None,
+            },
+            places: Box::new([Place::default(); BURST_MAX]),
+            seed_tcp: seed.implying(u64::from(TCP) << 32),
+        }
+    }
 }
 
 /// Stage 1: parse, hash, ask for the buckets. Gives the number of packets to be handled here, and the bytes of all.
-#[inline(never)]
+#[inline]
 pub(super) fn take_in<P: Packet>(
-    places: &mut [Place],
+    scratch: &mut Scratch,
     packets: &[P],
     table: &Table<V4>,
     tables: &Snapshot,
-    (own, seed): (MacAddr, Seed),
+    (own, seed): (&MacAddr, &Seed),
 ) -> (usize, u64) {
-    let own = mac_word(own.0);
-    let (mut elsewhere, mut bytes) = (0, 0);
-    for (place, packet) in places.iter_mut().zip(packets) {
-        let (data, total_len) = (packet.data(), packet.total_len());
-        bytes += total_len as u64;
-        if let Some(head) = data.first_chunk()
-            && (parse::word8(head, 0).to_le() << 16 == own || is_virtual(head, tables))
-            && let Some(plain) = parse::plain4(head, total_len)
-        {
-            let hash = seed.short(plain.pair, plain.tail);
-            table.prefetch_bucket(hash);
-            place.settled = Settled::new(plain.pair, plain.tail, quiet_state(&plain));
-            place.hash = hash;
-            place.ip_len = plain.ip_len;
-            place.kind = Kind::Quiet;
-            if !plain.quiet {
-                place.tcp_flags = plain.tcp_flags;
-                place.kind = Kind::Plain;
-                elsewhere += 1;
-            }
-        } else {
-            place.kind = Kind::Other;
-            elsewhere += 1;
-        }
+    let entrance = Entrance {
+        table,
+        tables,
+        own,
+        seed,
+    };
+    // Packets that come together mostly go to one station: to the port, or to one that is shared with another director.
+    let station = packets.first().and_then(|packet| packet.data().first_chunk());
+    let station = station.filter(|mac| entrance.is_ours(mac)).unwrap_or(&own.0);
+    let places = &mut scratch.places[..packets.len()];
+    let front = Front::of(*station);
+    let (mut elsewhere, bytes) = prefetch::with_best(
+        scratch.modern,
+        TakeTcp {
+            places: &mut *places,
+            packets,
+            finder: table.finder(),
+            front,
+            seed_tcp: &scratch.seed_tcp,
+        },
+    );
+    if elsewhere >= UNKNOWN {
+        elsewhere = elsewhere % (1 << 16) - entrance.look_closer(places, packets);
     }
     (packets.len() - elsewhere, bytes)
 }
 
-/// The same where the fast lane is closed.
-pub(super) fn take_none<P: Packet>(places: &mut [Place], packets: &[P]) -> (usize, u64) {
-    places.fill(Place::default());
-    (0, packets.iter().map(|packet| packet.total_len() as u64).sum())
+/// Two counts in one: a packet that is elsewhere, and one to look at closer.
+const UNKNOWN: usize = 1 << 16 | 1;
+
+/// Takes TCP to one station: nearly every packet. Those that are something else, or not plain, are marked.
+struct TakeTcp<'a, P> {
+    places: &'a mut [Place],
+    packets: &'a [P],
+    finder: Finder<'a, V4>,
+    front: Front,
+    seed_tcp: &'a Seed,
 }
 
-/// The state of a flow in which a quiet packet changes nothing.
-#[inline(always)]
-const fn quiet_state(plain: &Plain4) -> u8 {
-    if (plain.tail >> 32) as u8 == TCP {
-        State::Established as u8
-    } else {
-        State::None as u8
+impl<P: Packet> Work for TakeTcp<'_, P> {
+    /// Packets that are not to be handled here, with [`UNKNOWN`] for each that was not looked at closely; bytes of all.
+    type Out = (usize, u64);
+
+    #[inline(always)]
+    fn work(self) -> (usize, u64) {
+        let Self {
+            finder,
+            front,
+            seed_tcp: &seed_tcp,
+            ..
+        } = self;
+        let (mut elsewhere, mut bytes) = (0, 0);
+        for (place, packet) in self.places.iter_mut().zip(self.packets) {
+            let (data, total_len) = (packet.data(), packet.total_len());
+            bytes += total_len as u64;
+            if let Some(head) = data.first_chunk()
+                && front.is_of(head)
+                && let Some(ip_len) = parse::plain_tcp(head, total_len)
+            {
+                let ports = parse::word4(head, PORTS_AT);
+                place.settled = quiet_tcp(ports);
+                place.ip_len = ip_len;
+                let pair = parse::word8(head, PAIR_AT);
+                let hash = seed_tcp.short(pair, ports.into());
+                finder.prefetch_bucket(hash);
+                place.hash = hash;
+                if let (tcp_flags, false) = parse::flags_of(head) {
+                    place.settled = place.settled.or_never();
+                    place.tcp_flags = tcp_flags;
+                    place.pair = pair;
+                    elsewhere += 1;
+                }
+            } else {
+                place.settled = Settled::default();
+                elsewhere += UNKNOWN;
+            }
+        }
+        (elsewhere, bytes)
     }
 }
 
-/// A MAC as the upper bytes of a little-endian word.
-const fn mac_word([a, b, c, d, e, f]: [u8; 6]) -> u64 {
-    u64::from_le_bytes([0, 0, a, b, c, d, e, f])
+/// What stage 1 knows packets by.
+struct Entrance<'a> {
+    table: &'a Table<V4>,
+    tables: &'a Snapshot,
+    own: &'a MacAddr,
+    seed: &'a Seed,
 }
 
-#[cold]
-#[inline(never)]
-fn is_virtual(head: &[u8; PLAIN4_LEN], tables: &Snapshot) -> bool {
-    head.first_chunk().is_some_and(|mac| tables.is_virtual_mac(*mac))
+impl Entrance<'_> {
+    #[inline]
+    fn is_ours(&self, mac: &[u8; 6]) -> bool {
+        *mac == self.own.0 || self.tables.is_virtual_mac(*mac)
+    }
+
+    /// Looks at the packets that are not plain TCP to the station most are for. Gives the number of those that are to be handled
+    /// here after all.
+    #[inline(never)]
+    fn look_closer<P: Packet>(&self, places: &mut [Place], packets: &[P]) -> usize {
+        let mut quiet = 0;
+        for (place, packet) in places.iter_mut().zip(packets) {
+            if place.settled.is_none()
+                && let Some(head) = packet.data().first_chunk::<PLAIN4_LEN>()
+                && head.first_chunk().is_some_and(|mac| self.is_ours(mac))
+                && let Some(plain) = parse::plain4(head, packet.total_len())
+            {
+                *place = self.plain(&plain);
+                quiet += usize::from(plain.quiet);
+            }
+        }
+        quiet
+    }
+
+    #[inline(always)]
+    fn plain(&self, plain: &Plain4) -> Place {
+        let hash = self.seed.short(plain.pair, plain.tail);
+        self.table.prefetch_bucket(hash);
+        Place {
+            settled: match (plain.quiet, (plain.tail >> 32) as u8) {
+                (false, _) => Settled::never(plain.tail),
+                (true, TCP) => quiet_tcp(plain.tail as u32),
+                (true, protocol) => Settled::new(plain.tail as u32, protocol, State::None as u8),
+            },
+            hash,
+            candidate: Candidate::default(),
+            ip_len: plain.ip_len,
+            tcp_flags: plain.tcp_flags,
+            pair: plain.pair,
+        }
+    }
+}
+
+/// In the middle of an established connection.
+#[inline(always)]
+const fn quiet_tcp(ports: u32) -> Settled {
+    Settled::new(ports, TCP, State::Established as u8)
+}
+
+/// The same where the fast lane is closed.
+pub(super) fn take_none<P: Packet>(scratch: &mut Scratch, packets: &[P]) -> (usize, u64) {
+    scratch.places[..packets.len()].fill(Place::default());
+    (0, packets.iter().map(|packet| packet.total_len() as u64).sum())
 }
 
 /// Takes the quiet packets, `quiet` of them, through the other stages. Gives the number of those that got their verdict;
 /// the others are with the general stages then.
 #[inline]
 pub(super) fn run<P: Packet>(
-    places: &mut [Place],
+    scratch: &mut Scratch,
     quiet: usize,
     packets: &mut [P],
     verdicts: &mut [Verdict],
@@ -176,43 +285,185 @@ pub(super) fn run<P: Packet>(
 ) -> usize {
     let others = lane.pending.len();
     // Mostly every packet is here, and nobody has to ask.
-    if quiet == places.len() {
-        look_up::<true>(places, &lane.table);
-        finish::<true, P>(places, packets, verdicts, lane, context);
+    let left = if quiet == packets.len() {
+        run_by_way::<true, P>(scratch, packets, verdicts, lane, context)
     } else {
-        look_up::<false>(places, &lane.table);
-        finish::<false, P>(places, packets, verdicts, lane, context);
+        run_by_way::<false, P>(scratch, packets, verdicts, lane, context)
+    };
+    if left == 0 {
+        return quiet;
     }
+    finish_left(&scratch.places[..packets.len()], packets, verdicts, lane, context);
     quiet - (lane.pending.len() - others)
 }
 
-/// Stage 2: the buckets are here, ask for the entries.
-#[inline(never)]
-fn look_up<const ALL: bool>(places: &mut [Place], table: &Table<V4>) {
-    if table.is_portable() {
-        look_up_by::<ALL>(places, table, prefetch::matches_portable);
-    } else {
-        look_up_by::<ALL>(places, table, prefetch::matches);
-    }
-}
-
+/// Most packets go the way the ones before went: there is a loop for each, which has the registers for itself. Gives the number
+/// of packets that are left.
 #[inline(always)]
-fn look_up_by<const ALL: bool>(
-    places: &mut [Place],
-    table: &Table<V4>,
-    compare: impl Fn(&[u16; BUCKET_SLOTS], u16) -> u32 + Copy,
-) {
-    for place in places {
-        if ALL || place.kind == Kind::Quiet {
-            place.candidate = table.candidate_by(compare, place.hash);
+fn run_by_way<const ALL: bool, P: Packet>(
+    scratch: &mut Scratch,
+    packets: &mut [P],
+    verdicts: &mut [Verdict],
+    lane: &mut Lane<V4>,
+    context: &Context<'_>,
+) -> usize {
+    const DR: u8 = Way::Dr as u8;
+    const NAT: u8 = Way::Nat as u8;
+    const IPIP4: u8 = Way::Ipip4 as u8;
+    let (modern, places) = (scratch.modern, &mut scratch.places[..packets.len()]);
+    let table = &mut lane.table;
+    match lane.way {
+        Way::General | Way::Dr => {
+            let work = Finish::<ALL, DR, P>::new(places, packets, verdicts, table, context);
+            prefetch::with_best(modern, work)
+        }
+        Way::Nat => {
+            let work = Finish::<ALL, NAT, P>::new(places, packets, verdicts, table, context);
+            prefetch::with_best(modern, work)
+        }
+        Way::Ipip4 => {
+            let work = Finish::<ALL, IPIP4, P>::new(places, packets, verdicts, table, context);
+            prefetch::with_best(modern, work)
         }
     }
 }
 
-/// Stages 3 and 5: the entries are here. The record of a server is shared by its flows and mostly near.
+/// Stage 2: the buckets are here, ask for the entries.
+struct LookUp<'a, const ALL: bool> {
+    places: &'a mut [Place],
+    table: &'a Table<V4>,
+}
+
+impl<const ALL: bool> LookUp<'_, ALL> {
+    #[inline(always)]
+    fn run(self) {
+        if self.table.is_portable() {
+            self.by(prefetch::first_portable);
+        } else {
+            self.by(prefetch::first);
+        }
+    }
+
+    #[inline(always)]
+    fn by(self, search: impl Fn(&Tags, u16) -> usize + Copy) {
+        let finder = self.table.finder();
+        let look_up = |place: &mut Place| {
+            if ALL || place.settled.is_possible() {
+                place.candidate = finder.candidate_by(search, place.hash);
+            }
+        };
+        // By fours: counting is a tenth of the work.
+        let (fours, rest) = self.places.as_chunks_mut::<4>();
+        for [a, b, c, d] in fours {
+            look_up(a);
+            look_up(b);
+            look_up(c);
+            look_up(d);
+        }
+        rest.iter_mut().for_each(look_up);
+    }
+}
+
+/// Stages 2, and 3 and 5: the entries are here. The record of a server is shared by its flows and mostly near.
+///
+/// What goes another way is left, and marked by a length of 0.
+struct Finish<'a, const ALL: bool, const WAY: u8, P> {
+    places: &'a mut [Place],
+    packets: &'a mut [P],
+    verdicts: &'a mut [Verdict],
+    table: &'a mut Table<V4>,
+    out: Out<'a>,
+    tick: Tick,
+}
+
+impl<'a, const ALL: bool, const WAY: u8, P: Packet> Finish<'a, ALL, WAY, P> {
+    #[inline(always)]
+    fn new(
+        places: &'a mut [Place],
+        packets: &'a mut [P],
+        verdicts: &'a mut [Verdict],
+        table: &'a mut Table<V4>,
+        context: &Context<'a>,
+    ) -> Self {
+        Self {
+            places,
+            packets,
+            verdicts,
+            table,
+            out: Out::new(context),
+            tick: context.tick,
+        }
+    }
+}
+
+impl<const ALL: bool, const WAY: u8, P: Packet> Work for Finish<'_, ALL, WAY, P> {
+    type Out = usize;
+
+    #[inline(always)]
+    fn work(self) -> usize {
+        let Self {
+            places, table, tick, ..
+        } = self;
+        LookUp::<ALL> {
+            places: &mut *places,
+            table,
+        }
+        .run();
+        let (out, mut entries) = (self.out.even(), table.entries());
+        let mut left = 0;
+        for ((place, packet), verdict) in places.iter_mut().zip(self.packets).zip(self.verdicts) {
+            if !ALL && !place.settled.is_possible() {
+                continue;
+            }
+            if finish_one::<WAY, P>(place, packet, verdict, &mut entries, &out, tick).is_none() {
+                leave(place, &mut left);
+            }
+        }
+        left
+    }
+}
+
+#[cold]
 #[inline(never)]
-fn finish<const ALL: bool, P: Packet>(
-    places: &mut [Place],
+fn leave(place: &mut Place, left: &mut usize) {
+    place.ip_len = 0;
+    *left += 1;
+}
+
+/// `None`: the packet is as it was.
+#[inline(always)]
+fn finish_one<const WAY: u8, P: Packet>(
+    place: &Place,
+    packet: &mut P,
+    verdict: &mut Verdict,
+    entries: &mut Entries<'_, V4>,
+    out: &Out<'_>,
+    tick: Tick,
+) -> Option<()> {
+    let head = packet.data_mut().first_chunk_mut::<PLAIN4_LEN>()?;
+    let pair = parse::word8(head, PAIR_AT);
+    let entry = entries.settled(place.candidate, pair, place.settled)?;
+    entry.seen = tick;
+    let (record, line) = out.find(entry.backend)?;
+    let ip_len = place.ip_len;
+    if WAY == Way::Dr as u8 && record.goes(Way::Dr) {
+        route(ip_len, head, &record)?;
+    } else if WAY == Way::Nat as u8 && record.goes(Way::Nat) {
+        translate(ip_len, head, &record)?;
+    } else if WAY == Way::Ipip4 as u8 && record.goes(Way::Ipip4) {
+        encapsulate(ip_len, &place.hash, packet, &record)?;
+    } else {
+        return None;
+    }
+    *verdict = Verdict::Tx(count(ip_len, line, &record));
+    Some(())
+}
+
+/// What is left: packets that go another way, and those for the general stages.
+#[cold]
+#[inline(never)]
+fn finish_left<P: Packet>(
+    places: &[Place],
     packets: &mut [P],
     verdicts: &mut [Verdict],
     lane: &mut Lane<V4>,
@@ -220,55 +471,37 @@ fn finish<const ALL: bool, P: Packet>(
 ) {
     let out = Out::new(context);
     for (index, ((place, packet), verdict)) in places.iter().zip(packets).zip(verdicts).enumerate() {
-        if !ALL && place.kind != Kind::Quiet {
+        if place.ip_len != 0 || !place.settled.is_possible() {
             continue;
         }
-        let backend = match lane.table.settled(place.candidate, place.settled) {
-            Some(entry) => {
-                entry.seen = context.tick;
-                entry.backend
-            }
-            None => {
-                pass_on(index, place, packet.data(), packet.total_len(), lane, None);
-                continue;
-            }
+        // It was parsed before, so neither can fail.
+        let Some(head) = packet.data().first_chunk() else {
+            continue;
         };
-        match rewrite(&out, backend, (place.ip_len, place.hash), packet, context) {
-            Some(port) => *verdict = Verdict::Tx(port),
-            None => pass_on(
-                index,
-                place,
-                packet.data(),
-                packet.total_len(),
-                lane,
-                Some(backend),
-            ),
+        let Some(plain) = parse::plain4(head, packet.total_len()) else {
+            continue;
+        };
+        let mut pending = Pending::plain(place.hash, &plain, index);
+        if let Some(entry) = lane
+            .table
+            .entries()
+            .settled(place.candidate, plain.pair, place.settled)
+        {
+            entry.seen = context.tick;
+            let backend = entry.backend;
+            if let Some((record, line)) = out.find(backend) {
+                lane.way = record.way();
+                if let Some(port) = rewrite_any((plain.ip_len, place.hash), packet, &record, line) {
+                    *verdict = Verdict::Tx(port);
+                    continue;
+                }
+            }
+            pending.fate = Fate::ToServer;
+            pending.backend = backend;
+            pending.local = lane.table.local_of(place.candidate);
         }
+        lane.pending.push(pending);
     }
-}
-
-/// Gives a packet to the general stages: without a flow, or with the server of its flow.
-#[cold]
-#[inline(never)]
-fn pass_on(
-    index: usize,
-    place: &Place,
-    data: &[u8],
-    total_len: usize,
-    lane: &mut Lane<V4>,
-    backend: Option<u32>,
-) {
-    // It was parsed before, so this cannot fail.
-    let Ok(meta) = parse::parse(data, total_len) else {
-        return;
-    };
-    let mut pending = Pending::new(place.hash, parse::key4(data, &meta), index, &meta);
-    if let Some(backend) = backend {
-        pending.fate = Fate::ToServer;
-        pending.backend = backend;
-        pending.local = lane.table.local_of(place.candidate);
-    }
-    lane.pending.push(pending);
 }
 
 /// As the fast lane would, a packet whose server was found by the general stages.
@@ -288,13 +521,12 @@ pub(crate) fn rewrite_plain<P: Packet>(
         pending.backend,
         (pending.ip_len() as u16, pending.hash),
         packet,
-        context,
     )
 }
 
 /// Where packets leave by, and where they are counted: at hand for a whole burst.
 pub(super) struct Out<'a> {
-    egress: &'a EgressTable,
+    records: Records<'a>,
     counts: BackendLines<'a>,
 }
 
@@ -302,50 +534,77 @@ impl<'a> Out<'a> {
     #[inline(always)]
     pub(super) fn new(context: &Context<'a>) -> Self {
         Self {
-            egress: &context.shared.egress,
+            records: context.shared.egress.records(),
             counts: context.counters.backends(),
         }
+    }
+
+    /// As many of the one as of the other: where the compiler can see that, one comparison is enough for both.
+    #[inline(always)]
+    fn even(self) -> Self {
+        let servers = self.records.len().min(self.counts.len());
+        Self {
+            records: self.records.first(servers),
+            counts: self.counts.first(servers),
+        }
+    }
+
+    #[inline(always)]
+    fn find(&self, backend: u32) -> Option<(Ready<'a>, LoadLine<'a>)> {
+        Some((self.records.get(backend)?, self.counts.get(backend)?))
     }
 }
 
 /// Makes one packet ready for its server. `None`, and nothing changed: this is for the general stages.
-#[inline(always)]
+#[inline]
 pub(super) fn rewrite<P: Packet>(
     out: &Out<'_>,
     backend: u32,
     (ip_len, hash): (u16, u64),
     packet: &mut P,
-    context: &Context<'_>,
 ) -> Option<PortId> {
-    let record = out.egress.record(backend)?;
-    if record.is_dr() {
-        route(ip_len, packet, &record)?;
-    } else if record.is_nat() {
-        translate(ip_len, packet, &record)?;
-    } else if record.is_ipip4() {
-        encapsulate(ip_len, hash, packet, &record)?;
+    let (record, line) = out.find(backend)?;
+    if record.goes(Way::Dr) {
+        route(ip_len, packet.data_mut().first_chunk_mut()?, &record)?;
+        Some(count(ip_len, line, &record))
     } else {
-        return None;
+        rewrite_any((ip_len, hash), packet, &record, line)
     }
-    match out.counts.get(backend) {
-        Some(line) => {
-            line.packets_in().add(1);
-            line.bytes_in().add(u64::from(ip_len));
-        }
-        None => count_in(backend, u64::from(ip_len), context),
+}
+
+/// The same, with everything at hand.
+#[inline(never)]
+fn rewrite_any<P: Packet>(
+    (ip_len, hash): (u16, u64),
+    packet: &mut P,
+    record: &Ready<'_>,
+    line: LoadLine<'_>,
+) -> Option<PortId> {
+    match record.way() {
+        Way::Dr => route(ip_len, packet.data_mut().first_chunk_mut()?, record)?,
+        Way::Nat => translate(ip_len, packet.data_mut().first_chunk_mut()?, record)?,
+        Way::Ipip4 => encapsulate(ip_len, &hash, packet, record)?,
+        Way::General => return None,
     }
-    Some(record.port_id())
+    Some(count(ip_len, line, record))
+}
+
+/// Counts a packet that is ready, and gives the port it leaves by.
+#[inline(always)]
+fn count(ip_len: u16, line: LoadLine<'_>, record: &Ready<'_>) -> PortId {
+    line.packets_in().add(1);
+    line.bytes_in().add(u64::from(ip_len));
+    record.port_id()
 }
 
 #[inline(always)]
-fn route<P: Packet>(ip_len: u16, packet: &mut P, record: &Ready<'_>) -> Option<()> {
-    if ip_len > record.mtu() {
+fn route(ip_len: u16, head: &mut [u8; PLAIN4_LEN], record: &Ready<'_>) -> Option<()> {
+    if ip_len > record.room() {
         return None;
     }
-    let head = packet.data_mut().first_chunk_mut::<PLAIN4_LEN>()?;
     let hop = Hop::next(head)?;
     hop.write(head);
-    record.write_macs(head.first_chunk_mut()?);
+    record.write_link(head.first_chunk_mut()?);
     Some(())
 }
 
@@ -359,12 +618,18 @@ impl Hop {
     fn next(head: &[u8; PLAIN4_LEN]) -> Option<Self> {
         const CHECKSUM_MAX: u32 = 0xfffd_ffff;
         let word = u32::from_le(parse::word4(head, TTL_AT));
-        (word as u8 > 1 && word <= CHECKSUM_MAX).then(|| Self(word + 0x0001_0000 - 1))
+        // The last hop but one goes the longer way too: comparing with 1 becomes two instructions.
+        if word as u8 <= 2 || word > CHECKSUM_MAX {
+            return None;
+        }
+        Some(Self(word + 0x0001_0000 - 1))
     }
 
+    /// With a change of an address.
     #[inline(always)]
-    const fn checksum(&self) -> u16 {
-        (self.0 >> 16) as u16
+    const fn with(self, change: Loaded) -> Self {
+        let checksum = change.apply((self.0 >> 16) as u16);
+        Self(self.0 & 0xffff | (checksum as u32) << 16)
     }
 
     #[inline(always)]
@@ -375,16 +640,14 @@ impl Hop {
 
 /// Destination address and port become the server's (RFC 1624, equation 3).
 #[inline(always)]
-fn translate<P: Packet>(ip_len: u16, packet: &mut P, record: &Ready<'_>) -> Option<()> {
-    if ip_len > record.mtu() {
+fn translate(ip_len: u16, head: &mut [u8; PLAIN4_LEN], record: &Ready<'_>) -> Option<()> {
+    if ip_len > record.room() {
         return None;
     }
-    let head = packet.data_mut().first_chunk_mut::<PLAIN4_LEN>()?;
     let hop = Hop::next(head)?;
     let (old, new) = (parse::word4(head, DESTINATION_AT), record.server_v4());
-    let address = Delta::new().loaded(u32::from_le(old), u32::from_le(new));
-    hop.write(head);
-    store2(head, IP_CHECKSUM_AT, address.apply(hop.checksum()));
+    let address = Loaded::u32(u32::from_le(old), u32::from_le(new));
+    hop.with(address).write(head);
     head[DESTINATION_AT..DESTINATION_AT + 4].copy_from_slice(&new.to_ne_bytes());
     let old_port = load2(head, DESTINATION_PORT_AT);
     let new_port = match record.server_port() {
@@ -392,7 +655,7 @@ fn translate<P: Packet>(ip_len: u16, packet: &mut P, record: &Ready<'_>) -> Opti
         port => port.swap_bytes(),
     };
     store2(head, DESTINATION_PORT_AT, new_port);
-    let both = address.loaded(u32::from(old_port), u32::from(new_port));
+    let both = address.and_u16(old_port, new_port);
     if head[PROTOCOL_AT] == TCP {
         let checksum = load2(head, TCP_CHECKSUM_AT);
         store2(head, TCP_CHECKSUM_AT, both.apply(checksum));
@@ -400,79 +663,76 @@ fn translate<P: Packet>(ip_len: u16, packet: &mut P, record: &Ready<'_>) -> Opti
         let checksum = load2(head, UDP_CHECKSUM_AT);
         store2(head, UDP_CHECKSUM_AT, both.apply_udp(checksum));
     }
-    record.write_macs(head.first_chunk_mut()?);
+    record.write_link(head.first_chunk_mut()?);
     Some(())
 }
 
 /// An outer IPv4 header in front (RFC 2003; ToS, DF and identification as [`crate::forward::tunnel`] says).
 #[inline(always)]
-fn encapsulate<P: Packet>(ip_len: u16, hash: u64, packet: &mut P, record: &Ready<'_>) -> Option<()> {
+fn encapsulate<P: Packet>(ip_len: u16, hash: &u64, packet: &mut P, record: &Ready<'_>) -> Option<()> {
     const FRONT_LEN: usize = PLAIN4_LEN + IPV4_LEN;
-    let outer_len = ip_len.checked_add(IPV4_LEN as u16)?;
-    if outer_len > record.mtu() {
+    if ip_len > record.room() {
         return None;
     }
+    let padded = packet.total_len() != ETHERNET_LEN + usize::from(ip_len);
     let head = packet.data_mut().first_chunk_mut::<PLAIN4_LEN>()?;
     let hop = Hop::next(head)?;
-    let (tos, dont_fragment) = (head[TOS_AT], head[FLAGS_AT] & DONT_FRAGMENT != 0);
-    let inner = u16::from_be_bytes([head[IDENT_AT], head[IDENT_AT + 1]]);
-    // An atomic datagram needs no identification (RFC 6864 §4.1).
-    let ident = if dont_fragment {
-        0
-    } else {
-        tunnel::ident(inner, hash)
-    };
+    let outer = Outer::around(head, *hash);
     if !packet.prepend(IPV4_LEN) {
         return None;
     }
     let front = packet.data_mut().first_chunk_mut::<FRONT_LEN>()?;
     hop.write(front.last_chunk_mut()?);
-    let outer = Outer {
-        tos,
-        dont_fragment,
-        ident,
-        len: outer_len,
-    };
+    record.write_link(front.first_chunk_mut()?);
     outer.write(front.first_chunk_mut()?, record);
-    record.write_macs(front.first_chunk_mut()?);
     // Padding of a short frame must not become payload.
-    let end = ETHERNET_LEN + usize::from(outer_len);
-    if packet.total_len() != end && packet.segments() == 1 {
-        let _ = packet.truncate(end);
+    if padded && packet.segments() == 1 {
+        let _ = packet.truncate(ETHERNET_LEN + IPV4_LEN + usize::from(ip_len));
     }
     Some(())
 }
 
 /// What differs from packet to packet in an outer header.
 struct Outer {
-    tos: u8,
-    dont_fragment: bool,
-    ident: u16,
-    len: u16,
+    /// EtherType, version, ToS, length, identification, in the order of the frame.
+    start: u64,
+    /// Flags and offset, hop limit, protocol, as a little-endian machine loads them.
+    middle: u32,
 }
 
 impl Outer {
+    /// Most is as in the packet itself. Where there is room for the packet, its length does not overflow.
+    #[inline(always)]
+    fn around(head: &[u8; PLAIN4_LEN], hash: u64) -> Self {
+        const LENGTH: u64 = (IPV4_LEN as u64) << 16;
+        const IDENT: u64 = 0xffff;
+        let start = u64::from_be(parse::word8(head, ETHERTYPE_AT)) + LENGTH;
+        if head[FLAGS_AT] & DONT_FRAGMENT == 0 {
+            let start = start ^ u64::from(tunnel::ident(0, hash));
+            Self {
+                start,
+                middle: u32::from_le_bytes([0, 0, OUTER_HOP_LIMIT, IPIP]),
+            }
+        } else {
+            // An atomic datagram needs no identification (RFC 6864 §4.1).
+            Self {
+                start: start & !IDENT,
+                middle: u32::from_le_bytes([DONT_FRAGMENT, 0, OUTER_HOP_LIMIT, IPIP]),
+            }
+        }
+    }
+
     /// Writes EtherType and IP header.
     #[inline(always)]
     fn write(&self, front: &mut [u8; ETHERNET_LEN + IPV4_LEN], record: &Ready<'_>) {
-        const FIXED: u32 = u32::from_le_bytes([0x08, 0x00, 0x45, 0x00]);
-        const IPIP: u8 = 4;
-        let (source, fixed_sum) = record.outer_v4();
-        let (len, ident) = (self.len.swap_bytes(), self.ident.swap_bytes());
-        let flags = u16::from(self.dont_fragment) * u16::from(DONT_FRAGMENT);
-        let sum = Sum::new()
-            .u32(fixed_sum + (u32::from(self.tos) << 8) + (u32::from(IPIP) << 8))
-            .u32(u32::from(len) + u32::from(ident) + u32::from(flags));
-        let version = FIXED | u32::from(self.tos) << 24;
-        front[12..16].copy_from_slice(&version.to_le_bytes());
-        store2(front, 16, len);
-        store2(front, 18, ident);
-        store2(front, 20, flags);
-        front[22] = OUTER_HOP_LIMIT;
-        front[23] = IPIP;
-        store2(front, 24, sum.finish());
-        front[26..30].copy_from_slice(&source.to_ne_bytes());
-        front[30..34].copy_from_slice(&record.server_v4().to_ne_bytes());
+        let (pair, fixed_sum) = record.outer_v4();
+        let start = self.start.to_be_bytes();
+        let flags = self.middle & 0xffff;
+        let checksum = checksum_loaded(u64::from_le_bytes(start), fixed_sum + flags);
+        front[12..20].copy_from_slice(&start);
+        front[20..24].copy_from_slice(&self.middle.to_le_bytes());
+        front[24..26].copy_from_slice(&checksum.to_le_bytes());
+        front[26..34].copy_from_slice(&pair);
     }
 }
 

@@ -1,5 +1,6 @@
 //! One family's flows of a worker, and the packets of the burst that may belong to them.
 
+use crate::egress::Way;
 use crate::family::{Family, Key, V4};
 use crate::flow::{Candidate, Sweep, Table};
 use crate::parse::{Meta, PLAIN4_L3, PLAIN4_L4, Plain4};
@@ -94,6 +95,8 @@ pub(crate) struct Lane<F: Family> {
     pub(crate) pending: Vec<Pending<F>>,
     /// The fast lane is closed.
     pub(crate) slow: bool,
+    /// How the last packet went that did not go as those before.
+    pub(crate) way: Way,
     /// The flow's forward tuple, for the packets of `pending` that go to a client.
     pub(crate) clients: Box<[Key<F>; BURST_MAX]>,
 }
@@ -103,11 +106,12 @@ impl<F: Family> Lane<F> {
         let table = Table::new(flows_max);
         Self {
             table: match variant {
-                Variant::Fast => table,
+                Variant::Fast | Variant::Baseline => table,
                 Variant::Portable | Variant::General => table.portable(),
             },
             slow: variant == Variant::General,
             sweep: Sweep::default(),
+            way: Way::default(),
             pending: Vec::with_capacity(BURST_MAX),
             clients: Box::new([Key::default(); BURST_MAX]),
         }

@@ -63,7 +63,7 @@ pub struct Path {
     v4: Lane<V4>,
     v6: Lane<V6>,
     own: Own,
-    fast: fast::Places,
+    fast: fast::Scratch,
     /// Packets of the burst that are no flows.
     others: Vec<(u8, Meta)>,
 }
@@ -92,7 +92,7 @@ impl Path {
             counters,
             v4: Lane::new(settings.flows_max_v4, settings.variant),
             v6: Lane::new(settings.flows_max_v6, settings.variant),
-            fast: fast::places(),
+            fast: fast::Scratch::new(&shared.seed, settings.variant),
             own: Own::new(&settings, random),
             others: Vec::with_capacity(BURST_MAX),
             shared,
@@ -186,16 +186,24 @@ impl Path {
         verdicts: &mut [Verdict],
     ) -> u64 {
         self.tables.refresh();
-        let verdicts = &mut verdicts[..packets.len()];
-        let bursts = packets.chunks_mut(BURST_MAX).zip(verdicts.chunks_mut(BURST_MAX));
-        let bytes = bursts
-            .map(|(packets, verdicts)| self.burst(now, port, steered, packets, verdicts))
-            .sum();
+        let mut verdicts = &mut verdicts[..packets.len()];
+        let (mut packets, mut bytes) = (packets, 0);
+        loop {
+            let count = packets.len().min(BURST_MAX);
+            let (now_packets, later) = packets.split_at_mut(count);
+            let (now_verdicts, later_verdicts) = verdicts.split_at_mut(count);
+            bytes += self.burst(now, port, steered, now_packets, now_verdicts);
+            if later.is_empty() {
+                break;
+            }
+            (packets, verdicts) = (later, later_verdicts);
+        }
         let budget = self.shared.settings.sweep_per_burst;
         self.age(now, budget);
         bytes
     }
 
+    #[inline(always)]
     fn burst<P: Packet>(
         &mut self,
         now: Instant,
@@ -206,9 +214,7 @@ impl Path {
     ) -> u64 {
         let tables: &Snapshot = &self.tables;
         let Some(spec) = tables.port(port) else {
-            verdicts.fill(Verdict::Drop(DropReason::UnknownPort));
-            self.settle(now, verdicts);
-            return packets.iter().map(|packet| packet.total_len() as u64).sum();
+            return self.unknown_port(packets, verdicts);
         };
         let mut context = Context {
             worker: self.worker,
@@ -222,66 +228,44 @@ impl Path {
             counters: &self.counters,
             own: &mut self.own,
         };
-        self.v4.pending.clear();
-        self.v6.pending.clear();
-        self.others.clear();
-        let places = &mut self.fast[..packets.len()];
-        let (quiet, bytes) = if self.v4.slow {
-            fast::take_none(places, packets)
-        } else {
-            let secrets = (spec.mac, context.shared.seed);
-            fast::take_in(places, packets, &self.v4.table, tables, secrets)
+        let mut sorted = Sorted {
+            v4: &mut self.v4,
+            v6: &mut self.v6,
+            others: &mut self.others,
         };
+        sorted.clear();
+        let (quiet, bytes) = if sorted.v4.slow {
+            fast::take_none(&mut self.fast, packets)
+        } else {
+            let secrets = (&spec.mac, &context.shared.seed);
+            fast::take_in(&mut self.fast, packets, &sorted.v4.table, tables, secrets)
+        };
+        let mut sent = 0;
         let mut plain = 0;
         if quiet != packets.len() {
-            let mut sorted = Sorted {
-                v4: &mut self.v4,
-                v6: &mut self.v6,
-                others: &mut self.others,
-            };
-            plain = sorted.sort(places, packets, verdicts, &context);
+            plain = sorted.sort(&self.fast.places[..], packets, verdicts, &context);
         }
-        let mut sent = 0;
         if quiet != 0 {
-            sent += fast::run(places, quiet, packets, verdicts, &mut self.v4, &context);
+            sent = fast::run(&mut self.fast, quiet, packets, verdicts, sorted.v4, &context);
         }
         if plain != 0 {
-            sent += open::run(places, packets, verdicts, &mut self.v4, &mut context);
+            let places = &self.fast.places[..packets.len()];
+            sent += open::run(places, packets, verdicts, sorted.v4, &mut context);
         }
-        if sent == packets.len() {
-            return bytes;
+        if sent != packets.len() {
+            sorted.run(packets, verdicts, &mut context);
+            settle(verdicts, &mut context);
         }
-        // They were added by three hands; the stages go by the order in which the packets came.
-        if !self.v4.pending.is_sorted_by_key(|pending| pending.index) {
-            self.v4.pending.sort_unstable_by_key(|pending| pending.index);
-        }
-        if !self.v4.pending.is_empty() {
-            self.v4.run(packets, verdicts, &mut context);
-        }
-        if !self.v6.pending.is_empty() {
-            self.v6.run(packets, verdicts, &mut context);
-        }
-        for &(index, meta) in &self.others {
-            let at = usize::from(index);
-            verdicts[at] = local::handle(&mut packets[at], &meta, &mut self.v4, &mut self.v6, &mut context);
-        }
-        self.settle(now, verdicts);
         bytes
     }
 
-    /// Holds punts to their rates and counts drops.
-    fn settle(&mut self, now: Instant, verdicts: &mut [Verdict]) {
-        for verdict in verdicts {
-            if let Verdict::Punt(reason) = *verdict
-                && !self.own.may_punt(reason, now)
-            {
-                *verdict = Verdict::Drop(DropReason::PuntLimited);
-            }
-            if let Verdict::Drop(reason) = *verdict {
-                self.counters.reason(reason.index()).add(1);
-                self.counters.row().dropped().add(1);
-            }
-        }
+    /// Nobody knows it: drops everything.
+    #[cold]
+    #[inline(never)]
+    fn unknown_port<P: Packet>(&self, packets: &[P], verdicts: &mut [Verdict]) -> u64 {
+        verdicts.fill(Verdict::Drop(DropReason::UnknownPort));
+        self.count_drop(DropReason::UnknownPort, packets.len() as u64);
+        packets.iter().map(|packet| packet.total_len() as u64).sum()
     }
 
     /// Counts packets that a device took.
@@ -335,6 +319,22 @@ impl Path {
     }
 }
 
+/// Holds punts to their rates and counts drops.
+#[inline(never)]
+fn settle(verdicts: &mut [Verdict], context: &mut Context<'_>) {
+    for verdict in verdicts {
+        if let Verdict::Punt(reason) = *verdict
+            && !context.own.may_punt(reason, context.now)
+        {
+            *verdict = Verdict::Drop(DropReason::PuntLimited);
+        }
+        if let Verdict::Drop(reason) = *verdict {
+            context.counters.reason(reason.index()).add(1);
+            context.counters.row().dropped().add(1);
+        }
+    }
+}
+
 /// Where the packets go that are not for the fast lane.
 struct Sorted<'a> {
     v4: &'a mut Lane<V4>,
@@ -343,6 +343,32 @@ struct Sorted<'a> {
 }
 
 impl Sorted<'_> {
+    #[inline]
+    fn clear(&mut self) {
+        self.v4.pending.clear();
+        self.v6.pending.clear();
+        self.others.clear();
+    }
+
+    /// The general stages.
+    #[inline(never)]
+    fn run<P: Packet>(&mut self, packets: &mut [P], verdicts: &mut [Verdict], context: &mut Context<'_>) {
+        // They were added by three hands; the stages go by the order in which the packets came.
+        if !self.v4.pending.is_sorted_by_key(|pending| pending.index) {
+            self.v4.pending.sort_unstable_by_key(|pending| pending.index);
+        }
+        if !self.v4.pending.is_empty() {
+            self.v4.run(packets, verdicts, context);
+        }
+        if !self.v6.pending.is_empty() {
+            self.v6.run(packets, verdicts, context);
+        }
+        for &(index, meta) in self.others.iter() {
+            let at = usize::from(index);
+            verdicts[at] = local::handle(&mut packets[at], &meta, self.v4, self.v6, context);
+        }
+    }
+
     /// Gives the number of plain packets that are not quiet.
     #[inline(never)]
     fn sort<P: Packet>(

@@ -147,7 +147,7 @@ fn send_all<const ALL: bool, P: Packet>(
         if !ALL && backend == NOBODY {
             continue;
         }
-        match rewrite(&out, backend, place.route(), packet, context) {
+        match rewrite(&out, backend, place.route(), packet) {
             Some(port) => {
                 *verdict = Verdict::Tx(port);
                 sent += 1;

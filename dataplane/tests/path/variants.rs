@@ -1,5 +1,5 @@
-//! The same traffic by every way through the path: the fast lane, the fast lane without vector instructions, the general
-//! stages alone. Verdicts, bytes and counters are the same.
+//! The same traffic by every way through the path: the fast lane, the fast lane on an older machine and without vector
+//! instructions, the general stages alone. Verdicts, bytes and counters are the same.
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -12,7 +12,12 @@ use weir_rings::message::{Forward, MssClamp, Protocol, Tunnel, TunnelChecksum};
 use crate::support::frame::{ACK, FIN, Frame, RST, SYN, Transport};
 use crate::support::*;
 
-const VARIANTS: [Variant; 3] = [Variant::Fast, Variant::Portable, Variant::General];
+const VARIANTS: [Variant; 4] = [
+    Variant::Fast,
+    Variant::Baseline,
+    Variant::Portable,
+    Variant::General,
+];
 const BURST: usize = 64;
 const BURSTS: usize = 4_000;
 

@@ -157,6 +157,20 @@ pub(super) fn clear(lines: &[Line]) {
 pub struct BackendLines<'a>(&'a [Line]);
 
 impl<'a> BackendLines<'a> {
+    /// How many there are.
+    #[inline(always)]
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub const fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// Only the first `len` of them.
+    #[inline(always)]
+    #[must_use]
+    pub fn first(self, len: usize) -> Self {
+        Self(self.0.get(..len).unwrap_or_default())
+    }
+
     /// The line of a backend slot, if the page has it.
     #[inline(always)]
     pub fn get(self, slot: u32) -> Option<LoadLine<'a>> {

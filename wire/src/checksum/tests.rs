@@ -63,6 +63,40 @@ fn pseudo_headers_are_those_of_the_rfc() {
 }
 
 #[test]
+fn changes_of_loaded_words_are_those_of_values() {
+    let words = [
+        0u16, 1, 0x00ff, 0x0100, 0x7fff, 0xc000, 0xfeff, 0xff00, 0xfffe, 0xffff,
+    ];
+    let pairs = words.iter().flat_map(|&a| words.iter().map(move |&b| (a, b)));
+    for (old_high, old_low) in pairs.clone() {
+        for (new_high, new_low) in pairs.clone() {
+            let value = |high: u16, low: u16| u32::from(high) << 16 | u32::from(low);
+            let (old, new) = (value(old_high, old_low), value(new_high, new_low));
+            let (old_port, new_port) = (old_low, new_high);
+            let delta = Delta::new().u32(old, new);
+            let both = delta.u16(old_port, new_port);
+            let loaded = Loaded::u32(old.to_be(), new.to_be());
+            let loaded_both = loaded.and_u16(old_port.to_be(), new_port.to_be());
+            for before in words {
+                let by_words = |change: Loaded| u16::from_be(change.apply(before.to_be()));
+                assert_eq!(
+                    by_words(loaded),
+                    delta.apply(before),
+                    "{old:x} {new:x} {before:x}"
+                );
+                assert_eq!(
+                    by_words(loaded_both),
+                    both.apply(before),
+                    "{old:x} {new:x} {before:x}"
+                );
+                let udp = u16::from_be(loaded_both.apply_udp(before.to_be()));
+                assert_eq!(udp, both.apply_udp(before), "{old:x} {new:x} {before:x}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_full_buffer_of_ones_does_not_overflow() {
     let data = vec![0xff; 1 << 20];
     assert_eq!(Sum::new().bytes(&data).folded(), 0xffff);
@@ -70,6 +104,12 @@ fn a_full_buffer_of_ones_does_not_overflow() {
 }
 
 proptest! {
+    #[test]
+    fn loaded_words_sum_up_like_bytes(eight: [u8; 8], four: [u8; 4]) {
+        let sum = checksum_loaded(u64::from_ne_bytes(eight), u32::from_ne_bytes(four));
+        prop_assert_eq!(u16::from_be(sum), checksum(&[&eight[..], &four].concat()));
+    }
+
     #[test]
     fn sum_equals_the_naive_one_at_any_split(
         data in prop::collection::vec(any::<u8>(), 0..200), a in 0usize..200, b in 0usize..200,

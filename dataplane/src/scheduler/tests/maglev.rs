@@ -126,7 +126,7 @@ fn equal_servers_have_equal_shares_to_within_one_slot() {
 }
 
 #[test]
-fn shares_follow_the_weights_to_within_two_slots() {
+fn shares_follow_the_weights_to_within_three_slots() {
     let (mut rng, seed) = Rng::seeded();
     for _ in 0..20 {
         let members = members(MaglevSize::Small, 40, &mut rng, |rng| 1 + rng.below(100));
@@ -135,7 +135,7 @@ fn shares_follow_the_weights_to_within_two_slots() {
         for (member, count) in members.iter().zip(counts) {
             let fair = 65537.0 * f64::from(member.weight) / total as f64;
             assert!(
-                (f64::from(count) - fair).abs() <= 2.0,
+                (f64::from(count) - fair).abs() <= 3.0,
                 "{count} for {fair:.1}, seed {seed}"
             );
         }
