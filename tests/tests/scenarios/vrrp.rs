@@ -20,6 +20,7 @@ mod bfd;
 mod group;
 mod programs;
 mod takeover;
+mod tracks;
 
 mod wire;
 

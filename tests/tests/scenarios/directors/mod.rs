@@ -8,6 +8,7 @@
 mod announce;
 mod kills;
 mod pair;
+mod quorum;
 mod split;
 mod watch;
 

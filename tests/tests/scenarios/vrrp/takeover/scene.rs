@@ -141,8 +141,9 @@ impl Scene {
             }
         }
         let took = self.wait_for(start, Heard::Advert(TAKES), 1)?;
-        let announced = self.wait_for(start, Heard::Announcement(self.mac), 1)?;
-        let answered = self.wait_for(start, Heard::Answer(TAKES), 1)?;
+        // One that was starved may have taken over before for a moment: what followed from that is not meant.
+        let announced = self.wait_for(took, Heard::Announcement(self.mac), 1)?;
+        let answered = self.wait_for(took, Heard::Answer(TAKES), 1)?;
         let adverts = self.heard_since(start - 2 * self.interval, Heard::Advert(GOES));
         let last = adverts.into_iter().filter(|at| *at < took).max();
         let last = last.ok_or_else(|| LabError::unexpected("no advertisement of the one that goes"))?;
