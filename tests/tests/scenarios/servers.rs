@@ -1,5 +1,7 @@
 //! Servers die and return.
 
+mod slow;
+
 use weir_tests::stage::{Config, URL};
 
 use crate::{assert_all_good, on_stage};
