@@ -18,6 +18,7 @@ mod accept;
 mod beside;
 mod bfd;
 mod group;
+mod hmac;
 mod programs;
 mod takeover;
 mod tracks;
