@@ -54,6 +54,17 @@ pub struct Table<F: Family> {
     portable: bool,
 }
 
+/// What became of a flow that was to be [added](Table::occupy) at a vacant place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occupied {
+    /// It is there, with this server.
+    By(u32),
+    /// The place is taken, or every entry is.
+    NoPlace,
+    /// It was not made.
+    NotMade,
+}
+
 /// A table to be searched, at hand in registers.
 #[derive(Debug, Clone, Copy)]
 pub struct Finder<'a, F: Family> {
@@ -169,12 +180,6 @@ impl<F: Family> Table<F> {
     #[inline(always)]
     pub const fn is_full(&self) -> bool {
         self.used as usize == self.entries.len()
-    }
-
-    /// Flows it has entries for beside those it holds.
-    #[inline(always)]
-    pub const fn room(&self) -> usize {
-        self.entries.len() - self.used as usize
     }
 
     /// Notes that a flow was refused because the table is full.
@@ -293,18 +298,39 @@ impl<F: Family> Table<F> {
         self.buckets.at(hash as u32).is_vacant(place)
     }
 
-    /// Adds a flow without a reverse tuple, whose forward tuple has this hash, at the [vacant](Self::is_vacant) place that
-    /// this hash gave. There must be [`room`](Self::room).
+    /// Adds a flow without a reverse tuple, whose forward tuple has this hash, at the place that this hash gave, if it is still
+    /// vacant and there is an entry to take; only then it is made, or not.
     #[inline(always)]
-    pub fn occupy(&mut self, place: u8, hash: u64, entry: Entry<F>) {
-        let Ok(index) = self.claim() else { return };
-        if let Some(free) = self.entries.get_mut(index as usize) {
-            *free = entry;
+    pub fn occupy(&mut self, place: u8, hash: u64, make: impl FnOnce() -> Option<Entry<F>>) -> Occupied {
+        let bucket = self.buckets.at_mut(hash as u32);
+        if !bucket.is_vacant(place) {
+            return Occupied::NoPlace;
         }
-        let reference = Ref::new(index, false);
-        self.buckets
-            .at_mut(hash as u32)
-            .put_at(place, tag_of(hash), reference);
+        let taken = if self.free != 0 {
+            self.free - 1
+        } else {
+            self.high_water
+        };
+        let Some(free) = self.entries.get_mut(taken as usize) else {
+            return Occupied::NoPlace;
+        };
+        let Some(entry) = make() else {
+            return Occupied::NotMade;
+        };
+        if self.free != 0 {
+            self.free = free.link;
+        } else {
+            self.high_water += 1;
+        }
+        self.used += 1;
+        *free = entry;
+        bucket.put_at(place, tag_of(hash), Ref::new(taken, false));
+        // The entry that is taken next lies anywhere.
+        let next = (self.free as usize).wrapping_sub(1);
+        if let Some(next) = self.entries.get(next) {
+            prefetch::read(next);
+        }
+        Occupied::By(entry.backend)
     }
 
     /// The entry that has `key` as one of its tuples.
@@ -447,18 +473,9 @@ impl<F: Family> Table<F> {
         self.release(index);
     }
 
-    #[inline(always)]
     fn claim(&mut self) -> Result<u32, Full> {
         let index = if let Some(index) = self.free.checked_sub(1) {
             self.free = self.entries[index as usize].link;
-            // The one that is taken next lies anywhere.
-            if let Some(next) = self
-                .free
-                .checked_sub(1)
-                .and_then(|next| self.entries.get(next as usize))
-            {
-                prefetch::read(next);
-            }
             index
         } else if (self.high_water as usize) < self.entries.len() {
             self.high_water += 1;

@@ -26,6 +26,7 @@ use crate::tcp_state::State;
 use crate::verdict::{PortId, Verdict};
 
 const TCP: u8 = 6;
+const UDP: u64 = 17;
 /// In the first byte of flags and fragment offset.
 const DONT_FRAGMENT: u8 = 0x40;
 
@@ -272,8 +273,8 @@ pub(super) fn take_none<P: Packet>(scratch: &mut Scratch, packets: &[P]) -> (usi
     (0, packets.iter().map(|packet| packet.total_len() as u64).sum())
 }
 
-/// Takes the quiet packets, `quiet` of them, through the other stages. Gives the number of those that got their verdict;
-/// the others are with the general stages then.
+/// Takes the quiet packets, `quiet` of them, through the other stages. Gives the number of those that got their verdict, and
+/// of datagrams without a flow, which are plain but not quiet from now on; the others are with the general stages then.
 #[inline]
 pub(super) fn run<P: Packet>(
     scratch: &mut Scratch,
@@ -282,7 +283,7 @@ pub(super) fn run<P: Packet>(
     verdicts: &mut [Verdict],
     lane: &mut Lane<V4>,
     context: &Context<'_>,
-) -> usize {
+) -> (usize, usize) {
     let others = lane.pending.len();
     // Mostly every packet is here, and nobody has to ask.
     let left = if quiet == packets.len() {
@@ -291,10 +292,11 @@ pub(super) fn run<P: Packet>(
         run_by_way::<false, P>(scratch, packets, verdicts, lane, context)
     };
     if left == 0 {
-        return quiet;
+        return (quiet, 0);
     }
-    finish_left(&scratch.places[..packets.len()], packets, verdicts, lane, context);
-    quiet - (lane.pending.len() - others)
+    let places = &mut scratch.places[..packets.len()];
+    let new = finish_left(places, packets, verdicts, lane, context);
+    (quiet - new - (lane.pending.len() - others), new)
 }
 
 /// Most packets go the way the ones before went: there is a loop for each, which has the registers for itself. Gives the number
@@ -463,14 +465,15 @@ fn finish_one<const WAY: u8, P: Packet>(
 #[cold]
 #[inline(never)]
 fn finish_left<P: Packet>(
-    places: &[Place],
+    places: &mut [Place],
     packets: &mut [P],
     verdicts: &mut [Verdict],
     lane: &mut Lane<V4>,
     context: &Context<'_>,
-) {
+) -> usize {
     let out = Out::new(context);
-    for (index, ((place, packet), verdict)) in places.iter().zip(packets).zip(verdicts).enumerate() {
+    let mut new = 0;
+    for (index, ((place, packet), verdict)) in places.iter_mut().zip(packets).zip(verdicts).enumerate() {
         if place.ip_len != 0 || !place.settled.is_possible() {
             continue;
         }
@@ -481,6 +484,12 @@ fn finish_left<P: Packet>(
         let Some(plain) = parse::plain4(head, packet.total_len()) else {
             continue;
         };
+        if plain.tail >> 32 == UDP && place.candidate == Candidate::default() {
+            place.settled = place.settled.or_never();
+            (place.ip_len, place.tcp_flags, place.pair) = (plain.ip_len, 0, plain.pair);
+            new += 1;
+            continue;
+        }
         let mut pending = Pending::plain(place.hash, &plain, index);
         if let Some(entry) = lane
             .table
@@ -502,6 +511,7 @@ fn finish_left<P: Packet>(
         }
         lane.pending.push(pending);
     }
+    new
 }
 
 /// As the fast lane would, a packet whose server was found by the general stages.

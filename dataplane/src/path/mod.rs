@@ -246,7 +246,9 @@ impl Path {
             plain = sorted.sort(&self.fast.places[..], packets, verdicts, &context);
         }
         if quiet != 0 {
-            sent = fast::run(&mut self.fast, quiet, packets, verdicts, sorted.v4, &context);
+            let (done, new) = fast::run(&mut self.fast, quiet, packets, verdicts, sorted.v4, &context);
+            sent = done;
+            plain += new;
         }
         if plain != 0 {
             let places = &self.fast.places[..packets.len()];

@@ -1,4 +1,4 @@
-//! New flows in the fast lane: plain packets that may begin one, for services behind DR, a tunnel or NAT, without persistence
+//! New flows in the fast lane: plain SYNs and datagrams without a flow, for services behind DR, a tunnel or NAT, without persistence
 //! and without MSS clamping. A flood of SYNs comes this way, also where the table is full and they leave without an entry.
 //!
 //! Loops of few registers each, as in [`super::fast`]: packets that ask for one service and may begin flows are found, then
@@ -16,13 +16,15 @@ use weir_rings::message::MssClamp;
 use super::create::{AFTER_SYN, draw, pick_input, schedule};
 use super::decide::{Asked, check_source};
 use super::fast::{Kind, Out, Place, rewrite};
+use super::lookup::starts_anew;
 use super::{BURST_MAX, Context, Fate, Lane, Pending, Stop};
 use crate::family::V4;
-use crate::flow::{Entry, Flags, Tick};
+use crate::flow::{Direction, Entry, Flags, Full, Occupied, Tick};
 use crate::packet::Packet;
 use crate::parse::Plain4;
 use crate::parse::tcp_flag::{ACK, FIN, RST, SYN};
 use crate::tables::{Ours, Service, Ways};
+use crate::tcp_state::State;
 use crate::verdict::{DropReason, Verdict};
 
 /// No egress slot: there are fewer of them.
@@ -45,7 +47,7 @@ struct Opening {
 enum End {
     /// The burst is.
     Burst,
-    /// The next packet asks for another service, or the table may be full for it.
+    /// The next packet asks for another service.
     Run,
     /// The next packet is for the general stages, perhaps with a server that was chosen.
     Lane(Option<u32>),
@@ -90,10 +92,7 @@ fn choose_all(
     let mut openings = [Opening::default(); BURST_MAX];
     let (mut next, mut served) = (0, 0);
     loop {
-        // Where the table fills, a later packet may be of a flow that this run makes.
-        let most = Some(lane.table.room()).filter(|room| (1..BURST_MAX).contains(room));
-        let openings = &mut openings[..most.unwrap_or(BURST_MAX)];
-        let (found, end_at, end) = opener.examine(places, next, openings, verdicts, lane, context);
+        let (found, end_at, end) = opener.examine(places, next, &mut openings, verdicts, lane, context);
         let mut run = Run {
             places,
             openings: &openings[..found],
@@ -238,10 +237,10 @@ impl<'a> Opener<'a> {
         next: usize,
         openings: &mut [Opening],
         verdicts: &mut [Verdict],
-        lane: &Lane<V4>,
-        context: &Context<'a>,
+        lane: &mut Lane<V4>,
+        context: &mut Context<'a>,
     ) -> (usize, usize, End) {
-        let (table, ours, alone) = (&lane.table, context.tables.ours(), self.alone);
+        let (ours, alone) = (context.tables.ours(), self.alone);
         let (mut target, mut found) = (self.target, 0);
         for index in next..places.len() {
             let place = &places[index];
@@ -249,13 +248,13 @@ impl<'a> Opener<'a> {
                 continue;
             }
             let (hash, plain) = place.plain();
-            if plain.tcp_flags & (SYN | FIN | RST | ACK) != SYN {
+            if plain.tcp_flags & (SYN | FIN | RST | ACK) != SYN && !is_udp(&plain) {
                 return (found, index, End::Lane(None));
             }
-            let vacancy = match table.vacancy(hash) {
+            let vacancy = match lane.table.vacancy(hash) {
                 Some(vacancy) => vacancy,
-                None if is_known(place, lane, context) => return (found, index, End::Lane(None)),
-                None => ELSEWHERE,
+                None if is_going_on(place, lane, context) => return (found, index, End::Lane(None)),
+                None => lane.table.vacancy(hash).unwrap_or(ELSEWHERE),
             };
             if !alone && let Some(stop) = not_ours(place, context) {
                 let Stop::Steer(worker) = stop else {
@@ -312,8 +311,8 @@ impl<'a> Opener<'a> {
         }
     }
 
-    /// Flows whose replies do not pass here. The table has room for them.
-    #[inline(never)]
+    /// Flows whose replies do not pass here.
+    #[inline(always)]
     fn open_direct(
         &mut self,
         run: &mut Run<'_>,
@@ -321,35 +320,50 @@ impl<'a> Opener<'a> {
         lane: &mut Lane<V4>,
         context: &mut Context<'a>,
     ) -> Opened {
+        match service.scheduler.turns(self.alone) {
+            Some(turns) => self.open_by(|_, _| turns.next(), run, lane, context),
+            None => self.open_by(
+                |place, context| choose(place, service, context),
+                run,
+                lane,
+                context,
+            ),
+        }
+    }
+
+    /// The same by a given way of choosing.
+    #[inline(never)]
+    fn open_by(
+        &mut self,
+        pick: impl Fn(&Place, &mut Context<'a>) -> Option<u32>,
+        run: &mut Run<'_>,
+        lane: &mut Lane<V4>,
+        context: &mut Context<'a>,
+    ) -> Opened {
         let (counts, alone, tick) = (self.counts, self.alone, context.tick);
-        let turns = service.scheduler.turns(alone);
         let (mut served, mut trouble) = (0, None);
         for &Opening { index, vacancy } in run.openings {
             let at = usize::from(index);
             let (Some(place), Some(server)) = (run.places.get(at), run.servers.get_mut(at)) else {
                 continue;
             };
-            let (hash, plain) = place.plain();
-            // An earlier packet of the run may have had this place.
-            let vacant = lane.table.is_vacant(vacancy, hash);
-            if !vacant && is_known(place, lane, context) {
-                trouble = Some((at, None));
-                break;
-            }
-            let chosen = match &turns {
-                Some(turns) => turns.next(),
-                None => choose(place, service, context),
+            let hash = place.route().1;
+            let make = || pick(place, context).map(|backend| fresh(place, backend, tick));
+            let backend = match lane.table.occupy(vacancy, hash, make) {
+                Occupied::By(backend) => backend,
+                Occupied::NotMade => {
+                    trouble = Some((at, None));
+                    break;
+                }
+                // An earlier packet of the run may have had this place, or its flow.
+                Occupied::NoPlace => match open_elsewhere(place, &pick, lane, context) {
+                    Ok(backend) => backend,
+                    Err(chosen) => {
+                        trouble = Some((at, chosen));
+                        break;
+                    }
+                },
             };
-            let Some(backend) = chosen else {
-                trouble = Some((at, None));
-                break;
-            };
-            if vacant {
-                lane.table.occupy(vacancy, hash, fresh(&plain, backend, tick));
-            } else if !insert(place, backend, lane, context) {
-                trouble = Some((at, Some(backend)));
-                break;
-            }
             *server = backend;
             served += 1;
             if !alone {
@@ -438,7 +452,7 @@ impl<'a> Opener<'a> {
         context: &mut Context<'a>,
     ) -> Result<(), Stop> {
         let mut entry = Entry::new(&plain.key(), backend, context.tick);
-        entry.state = AFTER_SYN as u8;
+        entry.state = opening_state(plain) as u8;
         let remote = lane.lead_back(&mut entry, context)?;
         let (seed, servers) = (&context.shared.seed, context.servers());
         if lane.table.insert_hashed(entry, hash, seed, &servers).is_err() {
@@ -466,6 +480,7 @@ impl<'a> Opener<'a> {
             service.spec.persistence.is_none()
                 && service.spec.mss_clamp == MssClamp::Off
                 && service.ways != Ways::Other
+                && !(service.spec.one_packet && is_udp(&plain))
         });
         self.target = target;
         self.service.is_some()
@@ -494,26 +509,61 @@ impl<'a> Opener<'a> {
 
 /// The entry of a flow whose replies do not pass here.
 #[inline(always)]
-fn fresh(plain: &Plain4, backend: u32, tick: Tick) -> Entry<V4> {
+fn fresh(place: &Place, backend: u32, tick: Tick) -> Entry<V4> {
+    let (_, plain) = place.plain();
     let mut entry = Entry::new(&plain.key(), backend, tick);
-    entry.state = AFTER_SYN as u8;
+    entry.state = opening_state(&plain) as u8;
     entry.flags = entry.flags.with(Flags::NO_OUTPUT);
     entry
 }
 
-/// Makes a flow that has no place in its home bucket.
-#[cold]
-#[inline(never)]
-fn insert(place: &Place, backend: u32, lane: &mut Lane<V4>, context: &Context<'_>) -> bool {
-    let (hash, plain) = place.plain();
-    let entry = fresh(&plain, backend, context.tick);
-    let seed = &context.shared.seed;
-    lane.table
-        .insert_hashed(entry, hash, seed, &context.servers())
-        .is_ok()
+/// The state of a flow after the packet that begins it.
+#[inline(always)]
+const fn opening_state(plain: &Plain4) -> State {
+    if is_udp(plain) { State::None } else { AFTER_SYN }
 }
 
-/// The home bucket does not tell: whether an entry has the tuple.
+/// Makes a flow that has no place in its home bucket; else the server that was chosen, if it was unknown so far.
+#[cold]
+#[inline(never)]
+fn open_elsewhere<'a>(
+    place: &Place,
+    pick: &impl Fn(&Place, &mut Context<'a>) -> Option<u32>,
+    lane: &mut Lane<V4>,
+    context: &mut Context<'a>,
+) -> Result<u32, Option<u32>> {
+    if lane.table.is_full() || is_known(place, lane, context) {
+        return Err(None);
+    }
+    let backend = pick(place, context).ok_or(None)?;
+    let entry = fresh(place, backend, context.tick);
+    let (hash, seed, servers) = (place.route().1, &context.shared.seed, context.servers());
+    match lane.table.insert_hashed(entry, hash, seed, &servers) {
+        Ok(_) => Ok(backend),
+        Err(Full) => Err(Some(backend)),
+    }
+}
+
+/// The home bucket does not tell: whether an entry has the tuple and stays. One that the packet begins anew goes first, as in
+/// [`Lane::hit`].
+#[cold]
+#[inline(never)]
+fn is_going_on(place: &Place, lane: &mut Lane<V4>, context: &mut Context<'_>) -> bool {
+    let (hash, plain) = place.plain();
+    let Some((index, direction)) = lane.table.find(&plain.key(), hash, &context.servers()) else {
+        return false;
+    };
+    let entry = lane.table.entry(index);
+    let over = direction == Direction::Forward
+        && !entry.flags.has(Flags::REMOTE)
+        && starts_anew(entry, plain.tcp_flags, context);
+    if over {
+        lane.forget(index, context);
+    }
+    !over
+}
+
+/// Whether an entry has the tuple.
 #[cold]
 #[inline(never)]
 fn is_known(place: &Place, lane: &Lane<V4>, context: &Context<'_>) -> bool {
@@ -543,6 +593,13 @@ fn choose(place: &Place, service: &Service, context: &mut Context<'_>) -> Option
 const fn destination_of(plain: &Plain4) -> u64 {
     let port = (plain.tail as u32).to_le() >> 16;
     plain.pair.to_le() >> 32 | (port as u64) << 32 | (plain.tail >> 32) << 48
+}
+
+/// The protocol that needs no opening.
+#[inline(always)]
+const fn is_udp(plain: &Plain4) -> bool {
+    const UDP: u64 = 17;
+    plain.tail >> 32 == UDP
 }
 
 /// Whether the source is certainly one that new flows may come from.

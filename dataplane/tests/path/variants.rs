@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use weir_dataplane::shared::{Settings, Variant};
 use weir_dataplane::{DropReason, FrameBuf, Packet, PortId, Verdict};
 use weir_proto::time::Duration;
-use weir_rings::message::{Forward, MssClamp, Protocol, Tunnel, TunnelChecksum};
+use weir_rings::message::{Forward, MssClamp, Protocol, SchedulerKind, Tunnel, TunnelChecksum};
 
 use crate::support::frame::{ACK, FIN, Frame, RST, SYN, Transport};
 use crate::support::*;
@@ -59,6 +59,12 @@ fn world(variant: Variant) -> World {
                 service.mss_clamp = MssClamp::Fixed(1200);
             }
             service.policy.sloppy_tcp = port == 82;
+            // Those whose choice depends on nothing that a packet of another flow changes.
+            service.scheduler.kind = match (protocol, port % 2) {
+                (Protocol::Tcp, 0) => SchedulerKind::Rr,
+                (Protocol::Tcp, _) => SchedulerKind::Wrr,
+                (Protocol::Udp, _) => SchedulerKind::Maglev,
+            };
             // Servers keep the port asked for, or have one of their own.
             let own = if port % 2 == 0 { 0 } else { 8080 };
             let servers = [
