@@ -4,9 +4,10 @@
 //! does any answer. An answer that is checked is one datagram.
 
 use super::failure::Failure;
+use super::reader::Found;
 use super::reader::Progress;
 use super::say::Say;
-use super::talk::{Expect, Found};
+use super::talk::Expect;
 use core::ops::RangeInclusive;
 
 /// What is sent and what must come back.

@@ -1,7 +1,7 @@
 //! LDAP's bind: the request, and the result code of the answer (RFC 4511 §4.2; BER as of §5.1: definite lengths).
 
 use super::failure::Failure;
-use super::talk::Found;
+use super::reader::Found;
 
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;

@@ -3,7 +3,7 @@
 //! A packet is a length (3 bytes, little-endian), a number, and a payload.
 
 use super::failure::Failure;
-use super::talk::Found;
+use super::reader::Found;
 
 const HEAD: usize = 4;
 const PROTOCOL_10: u8 = 10;

@@ -4,7 +4,7 @@
 //! says it is starting, stopping or out of connections is not (the rule of `pg_isready`, and class 53).
 
 use super::failure::Failure;
-use super::talk::Found;
+use super::reader::Found;
 
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const PROTOCOL_3_0: [u8; 4] = [0, 3, 0, 0];

@@ -30,3 +30,14 @@ impl Progress {
         }
     }
 }
+
+/// How far an expectation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// More bytes are needed.
+    More,
+    /// Met, by this many bytes.
+    Met(usize),
+    /// Cannot be met any more.
+    Never(Failure),
+}

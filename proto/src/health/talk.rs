@@ -5,7 +5,7 @@
 
 use super::failure::Failure;
 use super::pattern::Pattern;
-use super::reader::Progress;
+use super::reader::{Found, Progress};
 use super::say::Say;
 use super::{ldap, mysql, postgres};
 
@@ -77,17 +77,6 @@ impl Masked {
     pub fn is(self, byte: u8) -> bool {
         (byte ^ self.byte) & self.mask == 0
     }
-}
-
-/// How far an expectation has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// More bytes are needed.
-    More,
-    /// Met, by this many bytes.
-    Met(usize),
-    /// Cannot be met any more.
-    Never(Failure),
 }
 
 impl Expect {
