@@ -5,6 +5,7 @@
 mod change;
 mod evidence;
 mod explain;
+mod flood;
 mod fullnat;
 mod golden;
 mod icmp;
