@@ -11,7 +11,7 @@ mod sharing;
 
 use std::process::ExitCode;
 
-use weir_benches::world::{BURST, World, frame};
+use weir_benches::world::{BURST, World, datagram, frame};
 use weir_dataplane::parse::tcp_flag::{ACK, SYN};
 use weir_rings::message::{Forward, Tunnel};
 
@@ -33,13 +33,15 @@ struct Case {
 enum Packets {
     /// Of flows that exist.
     Hits,
+    /// The same, of UDP.
+    Datagrams,
     /// Each begins a flow.
     New,
     /// Each would begin one, but every entry holds one already.
     Refused,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case {
         name: "dr-hit",
         forward: Forward::Dr,
@@ -54,6 +56,11 @@ const CASES: [Case; 5] = [
         name: "nat-hit",
         forward: Forward::Nat,
         packets: Packets::Hits,
+    },
+    Case {
+        name: "dr-udp",
+        forward: Forward::Dr,
+        packets: Packets::Datagrams,
     },
     Case {
         name: "dr-new",
@@ -100,12 +107,15 @@ fn usage() -> ExitCode {
 
 fn run(case: &Case, packets: u32) -> u64 {
     let flows_max = match case.packets {
-        Packets::Hits | Packets::New => FLOWS_MAX,
+        Packets::Hits | Packets::Datagrams | Packets::New => FLOWS_MAX,
         Packets::Refused => FLOWS as usize,
     };
-    let mut world = World::new(case.forward, flows_max);
-    let ack = frame(ACK);
-    let syn = frame(SYN);
+    let (mut world, syn, ack) = match case.packets {
+        Packets::Datagrams => (World::udp(case.forward, flows_max), datagram(), datagram()),
+        Packets::Hits | Packets::New | Packets::Refused => {
+            (World::new(case.forward, flows_max), frame(SYN), frame(ACK))
+        }
+    };
     if case.packets == Packets::New {
         return bursts(packets).map(|first| world.send(&syn, first..)).sum();
     }
@@ -114,7 +124,7 @@ fn run(case: &Case, packets: u32) -> u64 {
     }
     let send = |first| match case.packets {
         Packets::Refused => world.send(&syn, FLOWS + first..),
-        Packets::Hits | Packets::New => world.send(&ack, first % FLOWS..),
+        Packets::Hits | Packets::Datagrams | Packets::New => world.send(&ack, first % FLOWS..),
     };
     bursts(packets).map(send).sum()
 }

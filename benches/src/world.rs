@@ -48,6 +48,10 @@ impl Scene {
     /// One service behind `forward`, for workers with room for `flows_max` flows each. Several workers get their packets by
     /// an RSS that nobody knows.
     pub fn new(forward: Forward, flows_max: usize, workers: u8) -> Self {
+        Self::of(Protocol::Tcp, forward, flows_max, workers)
+    }
+
+    fn of(protocol: Protocol, forward: Forward, flows_max: usize, workers: u8) -> Self {
         let limits = Limits {
             services: 16,
             backends: 64,
@@ -88,7 +92,7 @@ impl Scene {
             counters.reader(),
             steering,
         ));
-        configure(&mut builder, forward);
+        configure(&mut builder, protocol, forward);
         Self {
             shared,
             publisher: Publisher::new(builder.snapshot()),
@@ -126,8 +130,14 @@ impl World {
         Scene::new(forward, flows_max, 1).worker(0)
     }
 
-    /// Fills the burst with frames of these clients.
-    #[inline]
+    /// A worker by itself, whose service is one of UDP.
+    pub fn udp(forward: Forward, flows_max: usize) -> Self {
+        Scene::of(Protocol::Udp, forward, flows_max, 1).worker(0)
+    }
+
+    /// Fills the burst with frames of these clients. Never inlined, as [`sent`](Self::sent): it must cost the same where nothing else is
+    /// done.
+    #[inline(never)]
     fn fill(&mut self, frame: &Frame, clients: impl Iterator<Item = u32>) {
         for (client, packet) in clients.zip(&mut self.burst) {
             let mut frame = *frame;
@@ -172,6 +182,7 @@ impl World {
         self.process()
     }
 
+    #[inline(never)]
     fn process(&mut self) -> u64 {
         self.now += Duration::from_micros(2);
         self.path
@@ -179,6 +190,7 @@ impl World {
         self.sent()
     }
 
+    #[inline(never)]
     fn sent(&self) -> u64 {
         let is_sent = |verdict: &&Verdict| matches!(verdict, Verdict::Tx(_));
         black_box(&self.verdicts).iter().filter(is_sent).count() as u64
@@ -195,9 +207,9 @@ impl World {
     }
 }
 
-fn configure(builder: &mut Builder, forward: Forward) {
+fn configure(builder: &mut Builder, protocol: Protocol, forward: Forward) {
     let key = ServiceKey {
-        protocol: Protocol::Tcp,
+        protocol,
         address: IpAddr::V4(VIP),
         port: 80,
     };
@@ -237,6 +249,23 @@ fn configure(builder: &mut Builder, forward: Forward) {
 
 /// A frame to the service with these TCP flags.
 pub fn frame(flags: u8) -> Frame {
+    let mut frame = frame_of(weir_wire::IpProtocol::TCP);
+    let mut segment = tcp::Packet::new_unchecked(&mut frame[L4..]);
+    segment.set_dst_port(80);
+    segment.set_header_len(20);
+    frame[L4 + 13] = flags;
+    frame
+}
+
+/// A datagram to the service.
+pub fn datagram() -> Frame {
+    let mut frame = frame_of(weir_wire::IpProtocol::UDP);
+    frame[L4 + 2..L4 + 4].copy_from_slice(&80u16.to_be_bytes());
+    frame[L4 + 4..L4 + 6].copy_from_slice(&((FRAME_LEN - L4) as u16).to_be_bytes());
+    frame
+}
+
+fn frame_of(protocol: weir_wire::IpProtocol) -> Frame {
     let mut frame = [0; FRAME_LEN];
     frame[..6].copy_from_slice(&PORT_MAC);
     frame[6..L3].copy_from_slice(&[2, 0, 0, 0, 9, 9, 0x08, 0x00]);
@@ -244,14 +273,10 @@ pub fn frame(flags: u8) -> Frame {
     ip.set_header_len(20);
     ip.set_total_len((FRAME_LEN - L3) as u16);
     ip.set_ttl(64);
-    ip.set_protocol(weir_wire::IpProtocol::TCP);
+    ip.set_protocol(protocol);
     ip.set_src_addr(Ipv4Addr::new(198, 18, 0, 0));
     ip.set_dst_addr(VIP);
     let sum = checksum(&frame[L3..L4]);
     frame[L3 + 10..L3 + 12].copy_from_slice(&sum.to_be_bytes());
-    let mut segment = tcp::Packet::new_unchecked(&mut frame[L4..]);
-    segment.set_dst_port(80);
-    segment.set_header_len(20);
-    frame[L4 + 13] = flags;
     frame
 }

@@ -229,27 +229,32 @@ pub(crate) fn plain4(head: &[u8; PLAIN4_LEN], total_len: usize) -> Option<Plain4
     })
 }
 
-/// Length of the IP packet, if this is TCP that [`plain4`] calls plain. `None`: ask that one.
+/// Length of the IP packet, if this is a packet of `PROTOCOL` (TCP or UDP) that [`plain4`] calls plain. `None`: ask that one.
 ///
 /// The destination MAC, EtherType, version and header length have been looked at. `total_len` must not be less than what
 /// `head` is the beginning of.
 #[inline(always)]
-pub(crate) fn plain_tcp(head: &[u8; PLAIN4_LEN], total_len: usize) -> Option<u16> {
+pub(crate) fn plain_of<const PROTOCOL: u8>(head: &[u8; PLAIN4_LEN], total_len: usize) -> Option<u16> {
     const MORE_OR_OFFSET: u64 = 0x3fff << 16;
-    const PROTOCOL: u64 = 0xff;
+    let transport_len = if PROTOCOL == IpProtocol::TCP.0 { 20 } else { 8 };
+    let headers_len = IPV4_LEN as u32 + transport_len;
     // From the length on: length, identification, flags and offset, TTL, protocol.
     let word = u64::from_be(word8(head, 16));
     let ip_len = (word >> 48) as u32;
-    // Headers of 40 bytes at least are wanted, and all of them and the payload within the frame: one comparison.
-    let beyond_headers = ip_len.wrapping_sub(40);
-    let room = (total_len as u32).wrapping_sub(PLAIN4_LEN as u32);
-    if word & (MORE_OR_OFFSET | PROTOCOL) != u64::from(IpProtocol::TCP.0) || beyond_headers > room {
+    // All headers are wanted, and they and the payload within the frame: one comparison.
+    let beyond_headers = ip_len.wrapping_sub(headers_len);
+    let room = (total_len as u32).wrapping_sub(ETHERNET_LEN as u32 + headers_len);
+    if word & (MORE_OR_OFFSET | 0xff) != u64::from(PROTOCOL) || beyond_headers > room {
         return None;
     }
-    // The same for the TCP header: the upper half of the byte counts words of four bytes. The reserved bits below make it look
-    // up to three bytes longer; whom that is too much for goes the longer way.
-    let options = u32::from(head[46] >> 2).wrapping_sub(20);
-    (options <= beyond_headers).then_some(ip_len as u16)
+    // The same for the transport header. In TCP the upper half of a byte counts words of four bytes. The reserved bits below
+    // make it look up to three bytes longer; whom that is too much for goes the longer way.
+    let inner_len = if PROTOCOL == IpProtocol::TCP.0 {
+        u32::from(head[46] >> 2)
+    } else {
+        u32::from(u16::from_be_bytes([head[38], head[39]]))
+    };
+    (inner_len.wrapping_sub(transport_len) <= beyond_headers).then_some(ip_len as u16)
 }
 
 /// Flags of a plain TCP packet, and whether it neither begins nor ends anything.

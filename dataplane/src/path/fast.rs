@@ -26,7 +26,7 @@ use crate::tcp_state::State;
 use crate::verdict::{PortId, Verdict};
 
 const TCP: u8 = 6;
-const UDP: u64 = 17;
+const UDP: u8 = 17;
 /// In the first byte of flags and fragment offset.
 const DONT_FRAGMENT: u8 = 0x40;
 
@@ -101,8 +101,9 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Scratch {
     pub(super) places: Box<[Place; BURST_MAX]>,
-    /// For the tuples of TCP, by the ports alone.
+    /// For the tuples of one protocol, by the ports alone.
     seed_tcp: Seed,
+    seed_udp: Seed,
     modern: Option<Modern>,
 }
 
@@ -116,6 +117,7 @@ impl Scratch {
             },
             places: Box::new([Place::default(); BURST_MAX]),
             seed_tcp: seed.implying(u64::from(TCP) << 32),
+            seed_udp: seed.implying(u64::from(UDP) << 32),
         }
     }
 }
@@ -135,21 +137,25 @@ pub(super) fn take_in<P: Packet>(
         own,
         seed,
     };
-    // Packets that come together mostly go to one station: to the port, or to one that is shared with another director.
-    let station = packets.first().and_then(|packet| packet.data().first_chunk());
+    // Packets that come together mostly go to one station: to the port, or to one that is shared with another director. And
+    // mostly they are of one protocol.
+    let first = packets
+        .first()
+        .and_then(|packet| packet.data().first_chunk::<PLAIN4_LEN>());
+    let (station, protocol) = match first {
+        Some(head) => (head.first_chunk(), head[PROTOCOL_AT]),
+        None => (None, TCP),
+    };
     let station = station.filter(|mac| entrance.is_ours(mac)).unwrap_or(&own.0);
     let places = &mut scratch.places[..packets.len()];
-    let front = Front::of(*station);
-    let (mut elsewhere, bytes) = prefetch::with_best(
-        scratch.modern,
-        TakeTcp {
-            places: &mut *places,
-            packets,
-            finder: table.finder(),
-            front,
-            seed_tcp: &scratch.seed_tcp,
-        },
-    );
+    let (front, finder, modern) = (Front::of(*station), table.finder(), scratch.modern);
+    let (mut elsewhere, bytes) = if protocol == UDP {
+        let seed = &scratch.seed_udp;
+        prefetch::with_best(modern, Take::<UDP, P>::new(places, packets, finder, front, seed))
+    } else {
+        let seed = &scratch.seed_tcp;
+        prefetch::with_best(modern, Take::<TCP, P>::new(places, packets, finder, front, seed))
+    };
     if elsewhere >= UNKNOWN {
         elsewhere = elsewhere % (1 << 16) - entrance.look_closer(places, packets);
     }
@@ -159,16 +165,35 @@ pub(super) fn take_in<P: Packet>(
 /// Two counts in one: a packet that is elsewhere, and one to look at closer.
 const UNKNOWN: usize = 1 << 16 | 1;
 
-/// Takes TCP to one station: nearly every packet. Those that are something else, or not plain, are marked.
-struct TakeTcp<'a, P> {
+/// Takes packets of one protocol to one station: nearly every packet. Those that are something else, or not plain, are marked.
+struct Take<'a, const PROTOCOL: u8, P> {
     places: &'a mut [Place],
     packets: &'a [P],
     finder: Finder<'a, V4>,
     front: Front,
-    seed_tcp: &'a Seed,
+    seed: &'a Seed,
 }
 
-impl<P: Packet> Work for TakeTcp<'_, P> {
+impl<'a, const PROTOCOL: u8, P: Packet> Take<'a, PROTOCOL, P> {
+    #[inline(always)]
+    fn new(
+        places: &'a mut [Place],
+        packets: &'a [P],
+        finder: Finder<'a, V4>,
+        front: Front,
+        seed: &'a Seed,
+    ) -> Self {
+        Self {
+            places,
+            packets,
+            finder,
+            front,
+            seed,
+        }
+    }
+}
+
+impl<const PROTOCOL: u8, P: Packet> Work for Take<'_, PROTOCOL, P> {
     /// Packets that are not to be handled here, with [`UNKNOWN`] for each that was not looked at closely; bytes of all.
     type Out = (usize, u64);
 
@@ -177,7 +202,7 @@ impl<P: Packet> Work for TakeTcp<'_, P> {
         let Self {
             finder,
             front,
-            seed_tcp: &seed_tcp,
+            seed: &seed,
             ..
         } = self;
         let (mut elsewhere, mut bytes) = (0, 0);
@@ -186,16 +211,18 @@ impl<P: Packet> Work for TakeTcp<'_, P> {
             bytes += total_len as u64;
             if let Some(head) = data.first_chunk()
                 && front.is_of(head)
-                && let Some(ip_len) = parse::plain_tcp(head, total_len)
+                && let Some(ip_len) = parse::plain_of::<PROTOCOL>(head, total_len)
             {
                 let ports = parse::word4(head, PORTS_AT);
-                place.settled = quiet_tcp(ports);
+                place.settled = quiet(ports, PROTOCOL);
                 place.ip_len = ip_len;
                 let pair = parse::word8(head, PAIR_AT);
-                let hash = seed_tcp.short(pair, ports.into());
+                let hash = seed.short(pair, ports.into());
                 finder.prefetch_bucket(hash);
                 place.hash = hash;
-                if let (tcp_flags, false) = parse::flags_of(head) {
+                if PROTOCOL == TCP
+                    && let (tcp_flags, false) = parse::flags_of(head)
+                {
                     place.settled = place.settled.or_never();
                     place.tcp_flags = tcp_flags;
                     place.pair = pair;
@@ -224,7 +251,7 @@ impl Entrance<'_> {
         *mac == self.own.0 || self.tables.is_virtual_mac(*mac)
     }
 
-    /// Looks at the packets that are not plain TCP to the station most are for. Gives the number of those that are to be handled
+    /// Looks at the packets that are not what most are. Gives the number of those that are to be handled
     /// here after all.
     #[inline(never)]
     fn look_closer<P: Packet>(&self, places: &mut [Place], packets: &[P]) -> usize {
@@ -247,10 +274,10 @@ impl Entrance<'_> {
         let hash = self.seed.short(plain.pair, plain.tail);
         self.table.prefetch_bucket(hash);
         Place {
-            settled: match (plain.quiet, (plain.tail >> 32) as u8) {
-                (false, _) => Settled::never(plain.tail),
-                (true, TCP) => quiet_tcp(plain.tail as u32),
-                (true, protocol) => Settled::new(plain.tail as u32, protocol, State::None as u8),
+            settled: if plain.quiet {
+                quiet(plain.tail as u32, (plain.tail >> 32) as u8)
+            } else {
+                Settled::never(plain.tail)
             },
             hash,
             candidate: Candidate::default(),
@@ -261,10 +288,15 @@ impl Entrance<'_> {
     }
 }
 
-/// In the middle of an established connection.
+/// Of TCP in the middle of an established connection; of UDP always.
 #[inline(always)]
-const fn quiet_tcp(ports: u32) -> Settled {
-    Settled::new(ports, TCP, State::Established as u8)
+const fn quiet(ports: u32, protocol: u8) -> Settled {
+    let state = if protocol == TCP {
+        State::Established
+    } else {
+        State::None
+    };
+    Settled::new(ports, protocol, state as u8)
 }
 
 /// The same where the fast lane is closed.
@@ -275,7 +307,7 @@ pub(super) fn take_none<P: Packet>(scratch: &mut Scratch, packets: &[P]) -> (usi
 
 /// Takes the quiet packets, `quiet` of them, through the other stages. Gives the number of those that got their verdict, and
 /// of datagrams without a flow, which are plain but not quiet from now on; the others are with the general stages then.
-#[inline]
+#[inline(always)]
 pub(super) fn run<P: Packet>(
     scratch: &mut Scratch,
     quiet: usize,
@@ -484,7 +516,7 @@ fn finish_left<P: Packet>(
         let Some(plain) = parse::plain4(head, packet.total_len()) else {
             continue;
         };
-        if plain.tail >> 32 == UDP && place.candidate == Candidate::default() {
+        if plain.tail >> 32 == u64::from(UDP) && place.candidate == Candidate::default() {
             place.settled = place.settled.or_never();
             (place.ip_len, place.tcp_flags, place.pair) = (plain.ip_len, 0, plain.pair);
             new += 1;
