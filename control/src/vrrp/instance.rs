@@ -1,10 +1,10 @@
 //! One virtual router on this node: its machine, its sockets, its interface.
 
 use super::announce::Announcing;
+use super::around::{Surroundings, is_fault, keepalived_word};
 use super::kernel::{Interface, Netlink};
 use super::link::Settling;
 use super::notify::Job;
-use super::runtime::{Surroundings, is_fault, keepalived_word};
 use super::socket::Endpoint;
 use super::status::{Active, Change, Next, Status, Track};
 use super::{Wanted, filter, macvlan, resolve};

@@ -9,6 +9,7 @@
 //! Programs that are run ([`notify`], [`track`]) are the business of the daemon's runtime, not of that thread.
 
 mod announce;
+mod around;
 mod filter;
 mod instance;
 mod kernel;

@@ -1,10 +1,11 @@
 //! The thread: it waits for sockets, orders and deadlines, feeds the machines and carries out what they ask. It holds
 //! no opinion about the protocol.
 
+use super::around::Surroundings;
 use super::instance::Instance;
 use super::kernel::{Announcer, Netlink};
 use super::notify::Job;
-use super::status::{Event, Status};
+use super::status::Status;
 use super::{ANNOUNCEMENTS_MAX, Holdings, Shared, Wanted, locked};
 use crate::clock::Clock;
 use std::cell::RefCell;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use weir_proto::time::Instant;
-use weir_proto::vrrp::{Action, Group, GroupEvent, Input, State, Tracked};
+use weir_proto::vrrp::{Action, Group, GroupEvent, Input};
 use weir_wire::MacAddr;
 
 /// Interfaces are looked at this often even without news, and the status is refreshed.
@@ -44,41 +45,6 @@ pub(super) enum Command {
 pub(super) fn wake(event: &OwnedFd) {
     // Full means that it is awake.
     let _ = rustix::io::write(event, &1u64.to_ne_bytes());
-}
-
-/// What instances need from around them.
-#[derive(Debug)]
-pub(super) struct Surroundings {
-    pub(super) clock: Clock,
-    /// For addresses on kernel interfaces.
-    pub(super) netlink: Option<Netlink>,
-    /// For announcements on kernel interfaces.
-    pub(super) announcer: Option<RefCell<Announcer>>,
-    pub(super) jobs: mpsc::Sender<Job>,
-    pub(super) shared: Arc<Mutex<Shared>>,
-}
-
-impl Surroundings {
-    /// Has programs and pipes told of a change.
-    pub(super) fn tell(&self, job: Option<Job>) {
-        let Some(job) = job else { return };
-        if let Err(error) = self.jobs.try_send(job) {
-            tracing::warn!(%error, "too many changes of state wait for their notify programs: one is left out");
-        }
-    }
-
-    /// Remembers and logs an event.
-    pub(super) fn event(&self, now: Instant, vrrp: &str, kind: &str, text: String) {
-        tracing::info!(vrrp, kind, "{text}");
-        locked(&self.shared).remember(Event {
-            id: 0,
-            unix_ms: self.clock.unix_ms(now),
-            vrrp: vrrp.to_owned(),
-            object: String::new(),
-            kind: kind.to_owned(),
-            text,
-        });
-    }
 }
 
 /// Virtual routers that move together: the machine, and which instances its members are.
@@ -462,19 +428,4 @@ impl Runtime {
 fn common(mut all: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let first = all.next()?;
     all.all(|other| other == first).then_some(first)
-}
-
-/// keepalived's word for a state.
-pub(super) const fn keepalived_word(state: State, fault: bool) -> &'static str {
-    match (state, fault) {
-        (State::Active, _) => "MASTER",
-        (State::Backup, _) => "BACKUP",
-        (State::Initialize, true) => "FAULT",
-        (State::Initialize, false) => "STOP",
-    }
-}
-
-/// Whether tracking alone holds it down.
-pub(super) const fn is_fault(tracked: &Tracked) -> bool {
-    tracked.fault.is_some()
 }
