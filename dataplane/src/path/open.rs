@@ -5,7 +5,7 @@
 //! servers are chosen and flows made for them, then all packets are made ready. Everything happens in the order the general
 //! stages would do it in. The first packet that wants more than this, and all new ones behind it, go to the general stages.
 //!
-//! There is no bound on the flows that a burst may make: a new flow costs half as much again as a packet of a known one, and
+//! There is no bound on the flows that a burst may make: packets of known flows of the same burst are sent first, and
 //! whoever is refused an entry while there is room could not be told from a packet that has no flow.
 
 use core::net::Ipv4Addr;
@@ -47,6 +47,8 @@ struct Opening {
 enum End {
     /// The burst is.
     Burst,
+    /// The home bucket does not tell whether an entry has the next packet's tuple.
+    Look,
     /// The next packet asks for another service.
     Run,
     /// The next packet is for the general stages, perhaps with a server that was chosen.
@@ -91,8 +93,24 @@ fn choose_all(
     let mut opener = Opener::new(context);
     let mut openings = [Opening::default(); BURST_MAX];
     let (mut next, mut served) = (0, 0);
+    let (mut found, mut absent) = (0, usize::MAX);
     loop {
-        let (found, end_at, end) = opener.examine(places, next, &mut openings, verdicts, lane, context);
+        let (begun, mut end_at, mut end) = opener.examine(
+            places,
+            (next, absent),
+            (&mut openings, found),
+            verdicts,
+            lane,
+            context,
+        );
+        found = begun;
+        if end == End::Look {
+            if !is_going_on(&places[end_at], lane, context) {
+                (next, absent) = (end_at, end_at);
+                continue;
+            }
+            end = End::Lane(None);
+        }
         let mut run = Run {
             places,
             openings: &openings[..found],
@@ -100,14 +118,14 @@ fn choose_all(
         };
         let opened = opener.open(&mut run, verdicts, lane, context);
         served += opened.served;
-        let (at, end) = opened
-            .trouble
-            .map_or((end_at, end), |(at, chosen)| (at, End::Lane(chosen)));
+        if let Some((at, chosen)) = opened.trouble {
+            (end_at, end) = (at, End::Lane(chosen));
+        }
         match end {
-            End::Burst => break,
-            End::Run => next = at,
+            End::Burst | End::Look => break,
+            End::Run => (next, found) = (end_at, 0),
             End::Lane(chosen) => {
-                leave(places, at, chosen, lane);
+                leave(places, end_at, chosen, lane);
                 break;
             }
         }
@@ -229,19 +247,20 @@ impl<'a> Opener<'a> {
         }
     }
 
-    /// Finds a run of packets that may begin flows of one service. Gives how many, and where and why it ends.
+    /// Finds a run of packets that may begin flows of one service, or goes on with one. Gives how many, and where and why it
+    /// ends. No entry has the tuple of the packet at `absent`.
     #[inline(never)]
     fn examine(
         &mut self,
         places: &[Place],
-        next: usize,
-        openings: &mut [Opening],
+        (next, absent): (usize, usize),
+        (openings, mut found): (&mut [Opening], usize),
         verdicts: &mut [Verdict],
-        lane: &mut Lane<V4>,
-        context: &mut Context<'a>,
+        lane: &Lane<V4>,
+        context: &Context<'a>,
     ) -> (usize, usize, End) {
-        let (ours, alone) = (context.tables.ours(), self.alone);
-        let (mut target, mut found) = (self.target, 0);
+        let (table, ours, alone) = (&lane.table, context.tables.ours(), self.alone);
+        let mut target = self.target;
         for index in next..places.len() {
             let place = &places[index];
             if place.kind() != Kind::Plain {
@@ -251,10 +270,10 @@ impl<'a> Opener<'a> {
             if plain.tcp_flags & (SYN | FIN | RST | ACK) != SYN && !is_udp(&plain) {
                 return (found, index, End::Lane(None));
             }
-            let vacancy = match lane.table.vacancy(hash) {
+            let vacancy = match table.vacancy(hash) {
                 Some(vacancy) => vacancy,
-                None if is_going_on(place, lane, context) => return (found, index, End::Lane(None)),
-                None => lane.table.vacancy(hash).unwrap_or(ELSEWHERE),
+                None if index == absent => ELSEWHERE,
+                None => return (found, index, End::Look),
             };
             if !alone && let Some(stop) = not_ours(place, context) {
                 let Stop::Steer(worker) = stop else {
