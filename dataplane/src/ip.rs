@@ -5,9 +5,10 @@
 
 use weir_wire::checksum::Delta;
 
+use crate::burst::{Context, Pending};
 use crate::family::{Family, Key, V4, V6};
+use crate::forward::plain;
 use crate::packet::Packet;
-use crate::path::{self, Context, Pending};
 use crate::verdict::{DropReason, PortId};
 
 /// A family with its header layout.
@@ -102,7 +103,7 @@ impl Ip for V4 {
         packet: &mut P,
         context: &Context<'_>,
     ) -> Option<PortId> {
-        path::rewrite_plain(pending, packet, context)
+        plain::rewrite_plain(pending, packet, context)
     }
 
     #[inline]

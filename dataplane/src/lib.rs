@@ -8,6 +8,7 @@
 
 mod answer;
 pub mod bucket;
+mod burst;
 #[cfg(feature = "dpdk")]
 pub mod daemon;
 pub mod egress;

@@ -6,9 +6,9 @@ use weir_wire::MacAddr;
 use weir_wire::arp::{Operation, PACKET_LEN, Packet as ArpPacket, Repr};
 
 use super::{check_tag, mac_of, turn_l2};
+use crate::burst::{Context, Stop};
 use crate::packet::Packet;
 use crate::parse::Meta;
-use crate::path::{Context, Stop};
 use crate::verdict::{DropReason, PuntReason, Verdict};
 
 /// Answers a request, hands everything that teaches neighbours to the host.

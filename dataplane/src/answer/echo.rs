@@ -3,11 +3,11 @@
 use weir_wire::{icmpv4, icmpv6, ipv4};
 
 use super::{check_tag, mac_of, turn_l2};
+use crate::burst::{Context, Stop};
 use crate::family::{Family, V4, V6};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::Meta;
-use crate::path::{Context, Stop};
 use crate::verdict::{DropReason, Verdict};
 
 /// Hop limit of answers.

@@ -5,9 +5,9 @@ use core::net::IpAddr;
 use weir_wire::{IpProtocol, icmpv4, icmpv6, ipv4, ipv6};
 
 use super::turn_l2;
+use crate::burst::{Context, Pending, Stop};
 use crate::ip::Ip;
 use crate::packet::Packet;
-use crate::path::{Context, Pending, Stop};
 use crate::verdict::{DropReason, Verdict};
 
 /// Longest ICMP packet (RFC 1812: no longer than 576 bytes).

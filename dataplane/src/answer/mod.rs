@@ -8,13 +8,13 @@ pub(crate) mod reset;
 
 use weir_rings::message::{NoServerReply, Protocol};
 
+use crate::burst::{Context, Pending, Stop, check_vlan};
 use crate::egress::Mode;
 use crate::family::Key;
 use crate::forward::tunnel;
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::tcp_flag::RST;
-use crate::path::{Context, Pending, Stop, check_vlan};
 use crate::tables::Address;
 use crate::verdict::{DropReason, Verdict};
 
@@ -45,7 +45,7 @@ pub(crate) fn refused<F: Ip, P: Packet>(
 
 /// The largest packet that would have passed.
 fn path_mtu<F: Ip>(pending: &Pending<F>, client: &Key<F>, context: &mut Context<'_>) -> u16 {
-    let slot = if pending.fate == crate::path::Fate::ToClient {
+    let slot = if pending.fate == crate::burst::Fate::ToClient {
         match context.hop_to_client::<F>(client.src(), pending.hash, pending.backend) {
             Ok(slot) => slot,
             Err(_) => return 0,

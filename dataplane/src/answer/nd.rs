@@ -7,11 +7,11 @@ use weir_wire::ndp::{Envelope, HOP_LIMIT, Repr};
 use weir_wire::{IpProtocol, MacAddr, ipv6};
 
 use super::{check_tag, mac_of};
+use crate::burst::{Context, Stop};
 use crate::family::{Family, V6};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::Meta;
-use crate::path::{Context, Stop};
 use crate::verdict::{DropReason, PuntReason, Verdict};
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);

@@ -5,9 +5,9 @@ use weir_wire::tcp::{self, Flags, Packet as TcpPacket};
 use weir_wire::{IpProtocol, ipv4, ipv6};
 
 use super::{error, turn_l2};
+use crate::burst::{Context, Pending, Stop};
 use crate::ip::Ip;
 use crate::packet::Packet;
-use crate::path::{Context, Pending, Stop};
 use crate::verdict::{DropReason, Verdict};
 
 const TCP: u8 = 6;

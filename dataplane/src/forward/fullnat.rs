@@ -4,9 +4,9 @@
 //! table knows. A cursor per address makes the first try nearly always right. The port decides which worker gets the
 //! replies: with a known RSS key it is chosen so that this one does, otherwise ports are parted by their remainder.
 
+use crate::burst::{Context, Stop};
 use crate::family::{Family, Key};
 use crate::flow::{Entry, Flags, Reverse, Table};
-use crate::path::{Context, Stop};
 use crate::steer::Rss;
 use crate::tables::{LocalAddress, Service};
 use crate::verdict::DropReason;
@@ -15,8 +15,6 @@ use crate::verdict::DropReason;
 const PROBES_MAX: u32 = 128;
 /// Candidates looked at, those that would lead replies to other workers included.
 const CANDIDATES_MAX: u32 = 1024;
-/// Cursors of a worker; addresses beyond share them.
-pub(crate) const CURSORS: usize = 256;
 
 /// A local address and port for a new flow, as the place in the pool and the port.
 pub(crate) fn choose_local<F: Family>(
@@ -57,7 +55,7 @@ fn choose_port<F: Family>(
     let out = context.shared.egress.link(entry.backend).port_id();
     let predicted = matches!(steering.rss(out), Rss::Known(_));
     let span = u32::from(local.port_max.checked_sub(local.port_min)?) + 1;
-    let cursor_at = usize::from(index) % CURSORS;
+    let cursor_at = usize::from(index) % context.own.port_cursors.len();
     let servers = context.servers();
     let mut cursor = u32::from(context.own.port_cursors[cursor_at]);
     let mut probes = 0;

@@ -6,13 +6,13 @@
 
 use weir_wire::checksum::Delta;
 
+use crate::burst::{Context, Stop, check_link, check_owner, evidence};
 use crate::family::Key;
 use crate::flow::{Direction, Entry, Reverse, Table};
 use crate::forward::{set_l2, tunnel};
 use crate::ip::{Ip, translate};
 use crate::packet::Packet;
 use crate::parse::{Meta, be16};
-use crate::path::{Context, Stop, check_link, check_owner, evidence};
 use crate::verdict::{DropReason, Verdict};
 
 /// Quoted bytes that can change: longest header, and the transport header up to the TCP checksum.

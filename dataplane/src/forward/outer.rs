@@ -15,13 +15,13 @@ use weir_wire::{EtherType, IpProtocol, icmpv4, icmpv6};
 use super::icmp::{self, Quoted};
 use super::{set_l2, tunnel};
 use crate::answer::error;
+use crate::burst::{Context, Pending, Stop, check_link, check_owner, evidence};
 use crate::egress::Target;
 use crate::family::{Family, V4, V6};
 use crate::flow::{Direction, Table};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::{Class, ETHERNET_LEN, Meta, be16};
-use crate::path::{Context, Pending, Stop, check_link, check_owner, evidence};
 use crate::tables::{Snapshot, TunnelEnd};
 use crate::verdict::{DropReason, Verdict};
 

@@ -10,11 +10,11 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use weir_wire::checksum::{Sum, pseudo};
 use weir_wire::{EtherType, IpProtocol, gre, gue, ipv4, ipv6, udp, vxlan};
 
+use crate::burst::Pending;
 use crate::egress::{Link, Mode, Target};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::{ETHERNET_LEN, VLAN_LEN};
-use crate::path::Pending;
 use crate::verdict::DropReason;
 
 /// Hop limit of outer headers.
@@ -46,13 +46,6 @@ const fn shim_len(mode: Mode) -> usize {
 /// The largest inner packet for which [`send`] has room.
 pub(crate) fn inner_mtu(target: &Target) -> usize {
     usize::from(target.mtu).saturating_sub(overhead(target))
-}
-
-/// The identification of a header around a whole packet of a flow: as different from packet to packet as the inner ones
-/// are, and from flow to flow.
-#[inline(always)]
-pub(crate) const fn ident(inner: u16, hash: u64) -> u16 {
-    inner ^ (hash >> 32) as u16
 }
 
 /// Puts the packet into its tunnel.

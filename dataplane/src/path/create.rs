@@ -5,7 +5,7 @@ use weir_rings::message::{MssClamp, Persistence};
 use super::decide::may_start;
 use super::lookup::track;
 use super::remote::Notes;
-use super::{Context, Fate, Lane, Stop};
+use crate::burst::{Context, Fate, Lane, Stop};
 use crate::egress::Mode;
 use crate::family::{Family, Key};
 use crate::flow::{Direction, Entry, Flags, Tick};

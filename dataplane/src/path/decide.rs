@@ -6,8 +6,8 @@ use std::sync::Arc;
 use weir_rings::message::Protocol;
 
 use super::remote::Notes;
-use super::{Context, Fate, Lane, Stop};
 use crate::answer;
+use crate::burst::{Context, Fate, Lane, Stop, check_vlan};
 use crate::family::{Family, Key};
 use crate::ip::Ip;
 use crate::packet::Packet;
@@ -154,15 +154,6 @@ pub(crate) fn destination<'a, F: Family>(
         None if use_of.own.contains(&context.port) => Ok(Destination::Host),
         None if use_of.vip.is_some() => Err(Stop::Drop(DropReason::NoService)),
         None => Err(Stop::Drop(DropReason::NoFlow)),
-    }
-}
-
-/// A frame must carry the tag that is expected, or none. A tag of VLAN 0 only has a priority.
-pub(crate) fn check_vlan(found: Option<u16>, expected: Option<u16>) -> Result<(), Stop> {
-    if found.unwrap_or(0) == expected.unwrap_or(0) {
-        Ok(())
-    } else {
-        Err(Stop::Drop(DropReason::OtherVlan))
     }
 }
 

@@ -4,8 +4,9 @@ use weir_proto::time::Instant;
 use weir_rings::counters::WorkerCounters;
 use weir_wire::MacAddr;
 
+use super::Path;
 use super::remote::Notes;
-use super::{Context, Lane, Own, Path};
+use crate::burst::{Context, Lane, Own};
 use crate::family::Family;
 use crate::flow::{Entry, Flags, Tick};
 use crate::shared::Shared;

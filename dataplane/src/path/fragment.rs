@@ -5,8 +5,8 @@
 use weir_rings::message::{Protocol, SchedulerKind};
 
 use super::create::{client_of, pick_input, template_is_valid};
-use super::rewrite::check_link;
-use super::{Context, Pending, Stop};
+use crate::burst::check_link;
+use crate::burst::{Context, Pending, Stop};
 use crate::family::Key;
 use crate::forward::{self, tunnel};
 use crate::ip::Ip;

@@ -3,12 +3,13 @@
 use weir_proto::time::Instant;
 use weir_rings::query::Explanation;
 
+use super::Path;
 use super::create::{client_of, draw, load_of, pick_input, template_is_valid};
 use super::decide::{Destination, Tag, destination};
 use super::remote::Notes;
 use super::reply::WayBack;
-use super::rewrite::check_link;
-use super::{Context, Lane, Path, Stop};
+use crate::burst::{Context, Lane, Stop};
+use crate::burst::{check_link, check_owner};
 use crate::egress::{Link, Mode};
 use crate::explain::{Question, Story, detail};
 use crate::family::{Family, Key, V4, V6};
@@ -113,7 +114,7 @@ impl<F: Ip + Notes> Lane<F> {
             }
             old = Some(entry);
         }
-        if let Err(stop) = super::owner::check::<F>(key, hash, context) {
+        if let Err(stop) = check_owner::<F>(key, hash, context) {
             let to = if let Stop::Steer(worker) = stop {
                 worker.0.to_string()
             } else {

@@ -4,9 +4,10 @@
 use weir_wire::IpProtocol;
 use weir_wire::{icmpv4, icmpv6};
 
+use super::fragment;
 use super::remote::Notes;
-use super::{Context, Lane, Stop, fragment};
 use crate::answer::{self, arp, echo, nd};
+use crate::burst::{Context, Lane, Stop};
 use crate::family::{V4, V6};
 use crate::forward::{icmp, outer};
 use crate::ip::Ip;

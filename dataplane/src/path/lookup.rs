@@ -3,7 +3,7 @@
 use weir_rings::message::ConnReuse;
 
 use super::remote::Notes;
-use super::{Context, Fate, Lane, Pending};
+use crate::burst::{Context, Fate, Lane, Pending, evidence};
 use crate::family::{Family, Key};
 use crate::flow::{Direction, Entry, Flags};
 use crate::ip::Ip;
@@ -112,7 +112,7 @@ impl<F: Ip + Notes> Lane<F> {
             }
             track(entry, direction, pending.tcp_flags, context);
         } else if direction == Direction::Reverse {
-            super::evidence::datagram(entry, context);
+            evidence::datagram(entry, context);
             entry.flags = entry.flags.with(Flags::ASSURED);
         }
         entry.seen = context.tick;
@@ -164,7 +164,7 @@ pub(super) fn track<F: Family>(
         no_output: entry.flags.has(Flags::NO_OUTPUT),
     };
     let after = before.after(Policy::Normal, direction == Direction::Reverse, tcp_flags);
-    super::evidence::segment(entry, direction, tcp_flags, after.state, context);
+    evidence::segment(entry, direction, tcp_flags, after.state, context);
     entry.state = after.state as u8;
     entry.flags = entry.flags.set(Flags::NO_OUTPUT, after.no_output);
     if after.state == State::Established {

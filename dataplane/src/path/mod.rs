@@ -3,26 +3,23 @@
 //! 1. parse every packet, sort flows by family, ask for their buckets ([`crate::parse`]);
 //! 2. look every bucket up and ask for the entries; 3. confirm by full key, track state, ask for the servers' records
 //!    ([`lookup`]);
-//! 4. decide what was not found: service, persistence, scheduler, new entry ([`decide`]), or whose it is ([`owner`]);
+//! 4. decide what was not found: service, persistence, scheduler, new entry ([`decide`]), or whose it is ([`crate::burst`]);
 //! 5. rewrite and choose the port ([`rewrite`], [`crate::forward`]);
 //! 6. answer or hand to the host what is no flow: ARP, ICMP, neighbour discovery, the rest ([`local`]);
 //! 7. count verdicts, age a few entries ([`expire`]).
 //!
 //! No stage allocates, locks, logs, makes a system call or reads a clock.
 
-mod context;
 mod create;
 mod decide;
-pub(crate) mod evidence;
+mod deliver;
 mod expire;
 mod fast;
 mod fragment;
 mod inspect;
-mod lane;
 mod local;
 mod lookup;
 mod open;
-mod owner;
 mod query;
 mod remote;
 mod reply;
@@ -34,16 +31,10 @@ use weir_proto::time::Instant;
 use weir_rings::counters::WorkerCounters;
 use weir_rings::snapshot::Reader;
 
-pub(crate) use context::{Context, Own, Servers, Stop};
-pub(crate) use decide::check_vlan;
-pub(crate) use fast::rewrite_plain;
-pub use lane::BURST_MAX;
-use lane::Lane;
-pub(crate) use lane::{Fate, Pending};
-pub(crate) use owner::check as check_owner;
 pub use query::FlowInfo;
-pub(crate) use rewrite::check_link;
 
+pub use crate::burst::BURST_MAX;
+use crate::burst::{Context, Lane, Own, Pending};
 use crate::family::{V4, V6};
 use crate::flow::Tick;
 use crate::note::Note;

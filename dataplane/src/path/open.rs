@@ -15,11 +15,12 @@ use weir_rings::message::MssClamp;
 
 use super::create::{AFTER_SYN, draw, pick_input, schedule};
 use super::decide::{Asked, check_source};
-use super::fast::{Kind, Out, Place, rewrite};
+use super::fast::{Kind, Place};
 use super::lookup::starts_anew;
-use super::{BURST_MAX, Context, Fate, Lane, Pending, Stop};
+use crate::burst::{BURST_MAX, Context, Fate, Lane, Pending, Stop, check_owner};
 use crate::family::V4;
 use crate::flow::{Direction, Entry, Flags, Full, Occupied, Tick};
+use crate::forward::plain::{Out, rewrite};
 use crate::packet::Packet;
 use crate::parse::Plain4;
 use crate::parse::tcp_flag::{ACK, FIN, RST, SYN};
@@ -595,7 +596,7 @@ fn is_known(place: &Place, lane: &Lane<V4>, context: &Context<'_>) -> bool {
 #[inline(never)]
 fn not_ours(place: &Place, context: &Context<'_>) -> Option<Stop> {
     let (hash, plain) = place.plain();
-    super::check_owner(&plain.key(), hash, context).err()
+    check_owner(&plain.key(), hash, context).err()
 }
 
 /// As the general stages choose. Without a server they find none either: nothing was moved.

@@ -5,7 +5,8 @@ use core::net::IpAddr;
 use serde::Serialize;
 use weir_proto::time::Instant;
 
-use super::{Path, Servers};
+use super::Path;
+use crate::burst::Servers;
 use crate::family::Family;
 use crate::flow::{Entry, Flags, Tick};
 use crate::tables::Snapshot;

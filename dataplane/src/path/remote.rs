@@ -1,12 +1,11 @@
 //! NAT flows whose replies are predicted to arrive at another worker: that worker gets a copy of the entry and rewrites
-//! the replies itself; state changes come back as notes.
+//! the replies itself; state changes come back as notes. What other workers told is taken in [`deliver`](super::deliver).
 
-use super::{Context, Path};
+use crate::burst::{Context, evidence};
 use crate::family::{Family, Key, V4, V6};
-use crate::flow::{Direction, Entry, Flags, Reverse, Tick};
+use crate::flow::{Entry, Flags, Reverse};
 use crate::note::Note;
 use crate::parse::tcp_flag::{FIN, RST, SYN};
-use crate::tables::Snapshot;
 use crate::verdict::WorkerId;
 
 const TCP: u8 = 6;
@@ -117,7 +116,7 @@ pub(super) fn withdraw<F: Notes>(entry: &Entry<F>, context: &mut Context<'_>) {
 /// A reply passed by a copy: its owner hears of everything that can change the state, and now and then that it lives.
 pub(super) fn reply_seen<F: Notes>(entry: &mut Entry<F>, tcp_flags: u8, context: &mut Context<'_>) {
     if entry.protocol != TCP {
-        super::evidence::datagram(entry, context);
+        evidence::datagram(entry, context);
         entry.flags = entry.flags.with(Flags::ASSURED);
     }
     let tells = tcp_flags & (SYN | FIN | RST) != 0 || context.tick.since(entry.seen) >= ALIVE_TICKS;
@@ -125,77 +124,5 @@ pub(super) fn reply_seen<F: Notes>(entry: &mut Entry<F>, tcp_flags: u8, context:
         context
             .own
             .note(WorkerId(owner as u8), F::seen(entry.key(), tcp_flags));
-    }
-}
-
-impl Path {
-    /// Takes a note from another worker.
-    pub fn deliver(&mut self, now: weir_proto::time::Instant, note: Note) {
-        let Self {
-            v4,
-            v6,
-            tables,
-            shared,
-            counters,
-            own,
-            worker,
-            ..
-        } = self;
-        tables.refresh();
-        let tables: &Snapshot = tables;
-        let mut context = super::expire::context(*worker, now, tables, shared, counters, own);
-        match note {
-            Note::Adopt4(entry) => v4.adopt_copy(entry, &mut context),
-            Note::Adopt6(entry) => v6.adopt_copy(entry, &mut context),
-            Note::Forget4(key, backend) => v4.forget_copy(&key, backend, &mut context),
-            Note::Forget6(key, backend) => v6.forget_copy(&key, backend, &mut context),
-            Note::Seen4(key, flags) => v4.reply_elsewhere(&key, flags, &mut context),
-            Note::Seen6(key, flags) => v6.reply_elsewhere(&key, flags, &mut context),
-        }
-    }
-}
-
-impl<F: Notes> super::Lane<F> {
-    fn adopt_copy(&mut self, entry: Entry<F>, context: &mut Context<'_>) {
-        self.remove_copy(&entry, context);
-        let entry = Entry {
-            seen: context.tick,
-            ..entry
-        };
-        // Without room the replies go by way of the index.
-        let _ = self.table.insert(entry, &context.shared.seed, &context.servers());
-    }
-
-    fn forget_copy(&mut self, key: &Key<F>, backend: u32, context: &mut Context<'_>) {
-        let flags = Flags::USED.with(Flags::REMOTE).with(Flags::REVERSE);
-        let entry = Entry {
-            flags,
-            ..Entry::new(key, backend, Tick::default())
-        };
-        self.remove_copy(&entry, context);
-    }
-
-    fn remove_copy(&mut self, entry: &Entry<F>, context: &Context<'_>) {
-        let servers = context.servers();
-        let reply: Key<F> = servers.reverse_key(entry);
-        let hash = reply.hash(&context.shared.seed);
-        if let Some((index, Direction::Reverse)) = self.table.find(&reply, hash, &servers)
-            && self.table.entry(index).flags.has(Flags::REMOTE)
-        {
-            self.table.remove(index, &context.shared.seed, &servers);
-        }
-    }
-
-    fn reply_elsewhere(&mut self, key: &Key<F>, tcp_flags: u8, context: &mut Context<'_>) {
-        let hash = key.hash(&context.shared.seed);
-        let Some((index, Direction::Forward)) = self.table.find(key, hash, &context.servers()) else {
-            return;
-        };
-        let entry = self.table.entry_mut(index);
-        entry.seen = context.tick;
-        entry.flags = entry.flags.with(Flags::ASSURED);
-        if entry.protocol == TCP && tcp_flags & (SYN | FIN | RST) != 0 {
-            super::lookup::track(entry, Direction::Reverse, tcp_flags, context);
-        }
     }
 }

@@ -10,7 +10,7 @@
 
 use super::create::count_connection;
 use super::remote::{self, Notes};
-use super::{Context, Lane, Stop};
+use crate::burst::{Context, Lane, Stop};
 use crate::egress::Mode;
 use crate::family::Key;
 use crate::flow::{Direction, Entry, Flags, Reverse};

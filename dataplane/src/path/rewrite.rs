@@ -6,16 +6,16 @@ use super::decide::Asked;
 use super::decide::may_start;
 use super::lookup::track;
 use super::remote::Notes;
-use super::{Context, Fate, Lane, Pending, Stop};
 use crate::answer;
+use crate::burst::{Context, Fate, Lane, Pending, Stop, check_link};
 use crate::egress::{Link, Mode};
 use crate::family::Key;
 use crate::flow::Direction;
-use crate::forward::{self, tunnel};
+use crate::forward::{self, plain, tunnel};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::tcp_flag::{RST, SYN};
-use crate::verdict::{DropReason, PuntReason, Verdict};
+use crate::verdict::{DropReason, Verdict};
 
 impl<F: Ip + Notes> Lane<F> {
     pub(super) fn rewrite_all<P: Packet>(
@@ -107,19 +107,6 @@ pub(super) fn count_in(backend: u32, ip_len: u64, context: &Context<'_>) {
     }
 }
 
-/// Why a link cannot be used now.
-pub(crate) fn check_link(link: &Link) -> Result<(), Stop> {
-    if !link.present {
-        Err(DropReason::ServerGone.into())
-    } else if !link.routed {
-        Err(DropReason::NoRoute.into())
-    } else if !link.resolved {
-        Err(Stop::Punt(PuntReason::NeighborWanted))
-    } else {
-        Ok(())
-    }
-}
-
 fn send_to_server<F: Ip, P: Packet>(
     pending: &Pending<F>,
     packet: &mut P,
@@ -134,7 +121,7 @@ fn send_to_server<F: Ip, P: Packet>(
     if mode.is_tunnel() {
         let target = egress.target(pending.backend);
         let inner = F::identification(packet.data(), usize::from(pending.l3));
-        let ident = tunnel::ident(inner, pending.hash);
+        let ident = plain::ident(inner, pending.hash);
         return Ok(tunnel::send::<F, P>(
             packet,
             pending,

@@ -3,6 +3,7 @@
 use weir_proto::time::Instant;
 use weir_rings::counters::WorkerCounters;
 
+use super::Stop;
 use crate::bucket::TokenBucket;
 use crate::family::{Family, Key};
 use crate::flow::{Entry, Flags, Reverse, Tick};
@@ -15,6 +16,9 @@ use crate::verdict::{DropReason, PortId, PuntReason, WorkerId};
 const WANTED_MAX: usize = 64;
 /// Notes to other workers kept at most; what is more is lost, and found again through the owner index.
 const NOTES_MAX: usize = 4096;
+
+/// Cursors for local ports of a worker; addresses beyond share them.
+const PORT_CURSORS: usize = 256;
 
 /// What a worker owns beside its flows.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ impl Own {
             notes: Vec::with_capacity(NOTES_MAX),
             notes_lost: 0,
             random: random | 1,
-            port_cursors: vec![0; crate::forward::fullnat::CURSORS],
+            port_cursors: vec![0; PORT_CURSORS],
         }
     }
 
@@ -204,29 +208,5 @@ impl<'a> Context<'a> {
             self.own.want(key);
             Stop::Punt(PuntReason::NeighborWanted)
         })
-    }
-}
-
-/// Why a packet goes no further.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
-    Drop(DropReason),
-    Punt(PuntReason),
-    Steer(WorkerId),
-}
-
-impl From<DropReason> for Stop {
-    fn from(reason: DropReason) -> Self {
-        Self::Drop(reason)
-    }
-}
-
-impl From<Stop> for crate::verdict::Verdict {
-    fn from(stop: Stop) -> Self {
-        match stop {
-            Stop::Drop(reason) => Self::Drop(reason),
-            Stop::Punt(reason) => Self::Punt(reason),
-            Stop::Steer(worker) => Self::Steer(worker),
-        }
     }
 }

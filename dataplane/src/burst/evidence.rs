@@ -11,7 +11,7 @@ use crate::tcp_state::State;
 
 /// A segment of a flow whose client has sent its SYN. `entry` is as it was before.
 #[inline]
-pub(super) fn segment<F: Family>(
+pub(crate) fn segment<F: Family>(
     entry: &Entry<F>,
     direction: Direction,
     tcp_flags: u8,
@@ -40,7 +40,7 @@ pub(super) fn segment<F: Family>(
 
 /// A datagram from the server. `entry` is as it was before.
 #[inline]
-pub(super) fn datagram<F: Family>(entry: &Entry<F>, context: &Context<'_>) {
+pub(crate) fn datagram<F: Family>(entry: &Entry<F>, context: &Context<'_>) {
     if !entry.flags.has(Flags::ASSURED)
         && let Some(signs) = context.counters.signs(entry.backend)
     {

@@ -9,7 +9,7 @@ use crate::verdict::WorkerId;
 
 impl<F: Family> Lane<F> {
     /// Steers a packet that another worker must handle.
-    pub(super) fn check_owner(&self, at: usize, context: &Context<'_>) -> Result<(), Stop> {
+    pub(crate) fn check_owner(&self, at: usize, context: &Context<'_>) -> Result<(), Stop> {
         check::<F>(&self.pending[at].key, self.pending[at].hash, context)
     }
 }
