@@ -13,8 +13,8 @@ use core::sync::atomic::{
 use weir_rings::message::{Forward, PortId, Tunnel, TunnelChecksum};
 use weir_wire::MacAddr;
 
+use crate::cpu;
 use crate::parse::IPV4_LEN;
-use crate::prefetch;
 
 /// How a packet reaches a server. The values are codes in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -380,7 +380,7 @@ impl EgressTable {
     #[inline(always)]
     pub fn prefetch(&self, slot: u32) {
         if let Some(line) = self.lines.get(slot as usize) {
-            prefetch::read(line);
+            cpu::prefetch(line);
         }
     }
 

@@ -9,6 +9,7 @@
 mod answer;
 pub mod bucket;
 mod burst;
+pub mod cpu;
 #[cfg(feature = "dpdk")]
 pub mod daemon;
 pub mod egress;
@@ -23,7 +24,6 @@ pub mod packet;
 pub mod parse;
 pub mod path;
 mod persist;
-pub mod prefetch;
 pub mod scheduler;
 pub mod shared;
 pub mod signs;

@@ -8,8 +8,8 @@
 
 use weir_wire::{EtherType, IpProtocol};
 
+use crate::cpu::{self, Bits16};
 use crate::family::{Family, Key, V4, V6};
-use crate::prefetch::{self, Bits16};
 use crate::verdict::DropReason;
 
 /// Length of an Ethernet header without tag.
@@ -282,7 +282,7 @@ impl Front {
     #[inline(always)]
     pub(crate) fn is_of(&self, head: &[u8; PLAIN4_LEN]) -> bool {
         head.first_chunk()
-            .is_some_and(|first| prefetch::agrees(first, &Self::COUNTS, &self.0))
+            .is_some_and(|first| cpu::agrees(first, &Self::COUNTS, &self.0))
     }
 }
 

@@ -4,7 +4,7 @@
 //! the entry's two tuples stands here. `overflowed` counts tuples whose home this bucket is and which stand in their
 //! second bucket, so that a miss looks at a second line only when something really went there.
 
-use crate::prefetch::Tags;
+use crate::cpu::Tags;
 
 /// Places in a bucket.
 pub const SLOTS: usize = 8;
@@ -78,7 +78,7 @@ impl Bucket {
     /// Places with this tag.
     #[inline(always)]
     pub(super) fn matches(&self, tag: u16) -> Matches {
-        Matches(crate::prefetch::matches(&self.tags, tag))
+        Matches(crate::cpu::matches(&self.tags, tag))
     }
 
     /// The same by a given way of comparing.

@@ -4,9 +4,9 @@
 //! top 16. A tuple goes home unless home is full. A lookup costs one line for a miss, two for a hit; the second bucket
 //! is looked at only when the home bucket has overflowed. The full key is always compared.
 
+use crate::cpu::{self, Spread, Spreading, Tags};
 use crate::family::{Family, Key};
 use crate::hash::Seed;
-use crate::prefetch::{self, Spread, Spreading, Tags};
 
 use super::bucket::{Bucket, ENTRIES_MAX, Matches, Ref, SLOTS};
 use super::{Direction, Entry, Flags, Settled, Tick};
@@ -76,7 +76,7 @@ impl<F: Family> Finder<'_, F> {
     /// Asks for the home bucket's line.
     #[inline(always)]
     pub fn prefetch_bucket(self, hash: u64) {
-        prefetch::read(self.buckets.at(hash as u32));
+        cpu::prefetch(self.buckets.at(hash as u32));
     }
 
     /// As [`Table::candidate`] by a given way of searching.
@@ -84,7 +84,7 @@ impl<F: Family> Finder<'_, F> {
     pub fn candidate_by(self, search: impl Fn(&Tags, u16) -> usize, hash: u64) -> Candidate {
         let reference = self.buckets.at(hash as u32).first(search, tag_of(hash));
         // Of a reverse tuple's flow the server is needed first; its entry is asked for when it is looked at.
-        prefetch::read_at(self.entries, reference.word() as usize);
+        cpu::prefetch_at(self.entries, reference.word() as usize);
         Candidate(reference.word())
     }
 }
@@ -122,7 +122,7 @@ impl<F: Family> Table<F> {
         let buckets = (flows_max * 2).div_ceil(SLOTS) + 4;
         Self {
             buckets: Spread::new(buckets, Bucket::EMPTY),
-            entries: prefetch::huge_slice(flows_max, Entry::default()),
+            entries: cpu::huge_slice(flows_max, Entry::default()),
             free: 0,
             high_water: 0,
             used: 0,
@@ -149,7 +149,7 @@ impl<F: Family> Table<F> {
     #[inline]
     fn compare(&self, bucket: &Bucket, tag: u16) -> Matches {
         if self.portable {
-            bucket.matches_by(prefetch::matches_portable, tag)
+            bucket.matches_by(cpu::matches_portable, tag)
         } else {
             bucket.matches(tag)
         }
@@ -231,9 +231,9 @@ impl<F: Family> Table<F> {
     #[inline]
     pub fn candidate(&self, hash: u64) -> Candidate {
         if self.portable {
-            self.finder().candidate_by(prefetch::first_portable, hash)
+            self.finder().candidate_by(cpu::first_portable, hash)
         } else {
-            self.finder().candidate_by(prefetch::first, hash)
+            self.finder().candidate_by(cpu::first, hash)
         }
     }
 
@@ -286,9 +286,9 @@ impl<F: Family> Table<F> {
     pub fn vacancy(&self, hash: u64) -> Option<u8> {
         let home = self.buckets.at(hash as u32);
         if self.portable {
-            home.vacancy(prefetch::matches_portable, tag_of(hash))
+            home.vacancy(cpu::matches_portable, tag_of(hash))
         } else {
-            home.vacancy(prefetch::matches, tag_of(hash))
+            home.vacancy(cpu::matches, tag_of(hash))
         }
     }
 
@@ -328,7 +328,7 @@ impl<F: Family> Table<F> {
         // The entry that is taken next lies anywhere.
         let next = (self.free as usize).wrapping_sub(1);
         if let Some(next) = self.entries.get(next) {
-            prefetch::read(next);
+            cpu::prefetch(next);
         }
         Occupied::By(entry.backend)
     }

@@ -8,6 +8,7 @@
 use weir_wire::MacAddr;
 
 use crate::burst::{BURST_MAX, Context, Fate, Lane, Pending};
+use crate::cpu::{self, Modern, Tags, Work};
 use crate::egress::Way;
 use crate::family::V4;
 use crate::flow::{Candidate, Entries, Finder, Settled, Table, Tick};
@@ -15,7 +16,6 @@ use crate::forward::plain::{self, Out};
 use crate::hash::Seed;
 use crate::packet::Packet;
 use crate::parse::{self, Front, PLAIN4_LEN, Plain4};
-use crate::prefetch::{self, Modern, Tags, Work};
 use crate::shared::Variant;
 use crate::tables::Snapshot;
 use crate::tcp_state::State;
@@ -138,10 +138,10 @@ pub(super) fn take_in<P: Packet>(
     let (front, finder, modern) = (Front::of(*station), table.finder(), scratch.modern);
     let (mut elsewhere, bytes) = if protocol == UDP {
         let seed = &scratch.seed_udp;
-        prefetch::with_best(modern, Take::<UDP, P>::new(places, packets, finder, front, seed))
+        cpu::with_best(modern, Take::<UDP, P>::new(places, packets, finder, front, seed))
     } else {
         let seed = &scratch.seed_tcp;
-        prefetch::with_best(modern, Take::<TCP, P>::new(places, packets, finder, front, seed))
+        cpu::with_best(modern, Take::<TCP, P>::new(places, packets, finder, front, seed))
     };
     if elsewhere >= UNKNOWN {
         elsewhere = elsewhere % (1 << 16) - entrance.look_closer(places, packets);
@@ -336,15 +336,15 @@ fn run_by_way<const ALL: bool, P: Packet>(
     match lane.way {
         Way::General | Way::Dr => {
             let work = Finish::<ALL, DR, P>::new(places, packets, verdicts, table, context);
-            prefetch::with_best(modern, work)
+            cpu::with_best(modern, work)
         }
         Way::Nat => {
             let work = Finish::<ALL, NAT, P>::new(places, packets, verdicts, table, context);
-            prefetch::with_best(modern, work)
+            cpu::with_best(modern, work)
         }
         Way::Ipip4 => {
             let work = Finish::<ALL, IPIP4, P>::new(places, packets, verdicts, table, context);
-            prefetch::with_best(modern, work)
+            cpu::with_best(modern, work)
         }
     }
 }
@@ -359,9 +359,9 @@ impl<const ALL: bool> LookUp<'_, ALL> {
     #[inline(always)]
     fn run(self) {
         if self.table.is_portable() {
-            self.by(prefetch::first_portable);
+            self.by(cpu::first_portable);
         } else {
-            self.by(prefetch::first);
+            self.by(cpu::first);
         }
     }
 

@@ -35,12 +35,12 @@ pub use query::FlowInfo;
 
 pub use crate::burst::BURST_MAX;
 use crate::burst::{Context, Lane, Own, Pending};
+use crate::cpu;
 use crate::family::{V4, V6};
 use crate::flow::Tick;
 use crate::note::Note;
 use crate::packet::Packet;
 use crate::parse::{self, Class, Meta};
-use crate::prefetch;
 use crate::shared::Shared;
 use crate::tables::{HopKey, Snapshot};
 use crate::verdict::{DropReason, PortId, PuntReason, Verdict, WorkerId};
@@ -431,7 +431,7 @@ fn is_for_us(data: &[u8], context: &Context<'_>) -> bool {
 pub fn prefetch_headers<P: Packet>(packets: &[P]) {
     for packet in packets {
         if let Some(byte) = packet.data().first() {
-            prefetch::read(byte);
+            cpu::prefetch(byte);
         }
     }
 }

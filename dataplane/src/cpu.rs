@@ -7,7 +7,7 @@ use crate::hash::range;
 
 /// Asks for the cache line of `value` ahead of use.
 #[inline(always)]
-pub fn read<T>(value: &T) {
+pub fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -20,7 +20,7 @@ pub fn read<T>(value: &T) {
 
 /// Asks for the line of the item with this number; one that is not there is asked for in vain.
 #[inline(always)]
-pub fn read_at<T>(items: &[T], index: usize) {
+pub fn prefetch_at<T>(items: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
