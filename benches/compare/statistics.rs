@@ -101,6 +101,28 @@ impl Samples {
         sorted.get(at).copied().unwrap_or(f64::INFINITY)
     }
 
+    /// The mean of this share of the samples, the largest; of one at least.
+    pub(crate) fn mean_of_largest(&self, share: f64) -> f64 {
+        let mut sorted = self.usable().to_vec();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let count = ((share * sorted.len() as f64).ceil() as usize).max(1);
+        sorted.iter().take(count).sum::<f64>() / count as f64
+    }
+
+    /// Every other one, and the rest.
+    pub(crate) fn halves(&self) -> [Self; 2] {
+        [0, 1].map(|first| {
+            Self::from(
+                self.usable()
+                    .iter()
+                    .copied()
+                    .skip(first)
+                    .step_by(2)
+                    .collect::<Vec<_>>(),
+            )
+        })
+    }
+
     /// Distance of the lower quartile from the minimum, as a share of it. Infinite when less than a quarter of the slices was
     /// undisturbed.
     pub(crate) fn spread(&self) -> f64 {
