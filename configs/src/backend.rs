@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::check::{self, Check};
 use crate::forward::{self, Forward, Tunnel};
+use crate::health::Health;
 use crate::program;
 use crate::reader::{At, Fields};
 use crate::section::{Key, Section};
@@ -32,6 +33,12 @@ pub struct Backend {
     pub lower_threshold: u32,
     /// Takes no new flows, whatever its weight; known flows go on.
     pub drain: bool,
+    /// Counts as down until its checks pass for the first time; `None`: as the pool says. A check may say otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<bool>,
+    /// Keeps its place with weight 0 when it fails; `None`: as the pool says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inhibit_on_failure: Option<bool>,
     /// 802.1Q tag towards it; `None`: the port's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vlan: Option<u16>,
@@ -114,6 +121,18 @@ pub(crate) static SECTION: Section = Section {
             meaning: "takes no new flows, whatever its weight; known flows go on",
         },
         Key {
+            name: "alpha",
+            kind: "true or false",
+            default: None,
+            meaning: "down until all of its checks have passed once; left out: the pool's",
+        },
+        Key {
+            name: "inhibit_on_failure",
+            kind: "true or false",
+            default: None,
+            meaning: "whether it keeps its flows when it fails; left out: the pool's",
+        },
+        Key {
             name: "vlan",
             kind: "a whole number from 1 to 4094",
             default: None,
@@ -149,6 +168,7 @@ pub(crate) static SECTION: Section = Section {
 /// What backends take over from their service.
 pub(crate) struct Inherited<'a> {
     pub(crate) addresses: &'a [SocketAddr],
+    pub(crate) health: Health,
     /// The service is one of UDP.
     pub(crate) datagrams: bool,
     pub(crate) forward: Forward,
@@ -176,8 +196,8 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
     let name = fields.parsed("name", text::name).map(|at| at.value);
     let own_check = fields
         .table("check", &check::SECTION)
-        .and_then(|own| check::read(&own));
-    let own_checks = check::read_all(fields);
+        .and_then(|own| check::read(&own, service.health));
+    let own_checks = check::read_all(fields, service.health);
     let upper_threshold = fields
         .integer("upper_threshold", 0..=u64::from(u32::MAX))
         .unwrap_or(0);
@@ -211,6 +231,8 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<B
         upper_threshold,
         lower_threshold,
         drain,
+        alpha: fields.boolean("alpha"),
+        inhibit_on_failure: fields.boolean("inhibit_on_failure"),
         vlan,
         check,
         checks,
@@ -249,6 +271,8 @@ pub(crate) fn read_place(
         upper_threshold: 0,
         lower_threshold: 0,
         drain: false,
+        alpha: None,
+        inhibit_on_failure: None,
         vlan: None,
         check: None,
         checks: Vec::new(),

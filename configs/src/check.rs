@@ -5,6 +5,7 @@ pub(crate) mod bytes;
 mod datagram;
 mod http;
 mod local;
+mod pace;
 mod talk;
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,19 +13,21 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 
 use crate::forward::Forward;
+use crate::health::{Defaults, Health};
 use crate::reader::Fields;
 use crate::section::{Key, Section};
 use crate::tempo::{self, Flap};
 use crate::text;
 
 pub use datagram::{DnsCheck, DnsType, GrpcCheck, SipCheck, SipTransport, UdpCheck};
-pub use http::{HttpCheck, HttpVersion, StatusRange, Url};
+pub use http::{HttpCheck, HttpVersion, RegexOption, StatusRange, Url};
 pub use local::{BfdCheck, FileCheck, ScriptCheck, ThroughCheck, TlsCheck};
 pub use talk::{LoginCheck, PostgresCheck, SmtpCheck, TalkStep, TcpCheck};
 
 pub(crate) use datagram::{DNS_SECTION, GRPC_SECTION, PING_SECTION, SIP_SECTION, UDP_SECTION};
 pub(crate) use http::{ALSO_SECTION, HTTP_SECTION};
 pub(crate) use local::{BFD_SECTION, FILE_SECTION, SCRIPT_SECTION, THROUGH_SECTION, TLS_SECTION};
+pub(crate) use pace::Pace;
 pub(crate) use talk::{
     FTP_SECTION, IMAP_SECTION, LDAP_SECTION, MYSQL_SECTION, POP_SECTION, POSTGRES_SECTION, SMTP_SECTION,
     STEP_SECTION, TCP_SECTION,
@@ -44,6 +47,9 @@ pub struct Check {
     pub rise: u32,
     /// Fails in a row that take a backend down.
     pub fall: u32,
+    /// The same while it has never passed; `None`: `fall`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fall_first: Option<u32>,
     /// Each interval is longer or shorter by up to this share of itself, at random; the first probe starts within one interval.
     pub jitter_percent: u8,
     /// The first probe starts within this time; `None`: within one interval.
@@ -58,6 +64,11 @@ pub struct Check {
     /// A pass while the backend is down is followed by the next probe at once.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fast_recovery: bool,
+    /// A backend counts as down until this check passes for the first time; `None`: as the backend or its pool says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<bool>,
+    /// Failures are logged that have not taken the backend down.
+    pub log_all_failures: bool,
     /// Holds back a backend that flaps; `None`: it may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flap: Option<Flap>,
@@ -396,6 +407,12 @@ pub(crate) static SECTION: Section = Section {
             meaning: "fails in a row that take a backend down",
         },
         Key {
+            name: "fall_first",
+            kind: "a whole number from 1 to 1000",
+            default: None,
+            meaning: "the same for a backend of which no probe has passed yet; left out: `fall`",
+        },
+        Key {
             name: "jitter_percent",
             kind: "a whole number from 0 to 50",
             default: Some("10"),
@@ -403,15 +420,15 @@ pub(crate) static SECTION: Section = Section {
         },
         Key {
             name: "warmup_ms",
-            kind: MILLISECONDS,
+            kind: "a whole number of milliseconds from 0 to 86400000",
             default: None,
-            meaning: "the first probe starts at a random time within this one; left out: `interval_ms`",
+            meaning: "the first probe starts at a random time within this one, with 0 at once; left out: `interval_ms`",
         },
         Key {
             name: "delay_before_retry_ms",
-            kind: MILLISECONDS,
+            kind: "a whole number of milliseconds from 0 to 86400000",
             default: None,
-            meaning: "after a failure that has not yet taken the backend down the next probe starts so soon; left out: when it is due anyway",
+            meaning: "after a failure that has not yet taken the backend down the next probe starts so long after it, or when it is due anyway if that is sooner; left out: when it is due",
         },
         Key {
             name: "interval_down_ms",
@@ -424,6 +441,18 @@ pub(crate) static SECTION: Section = Section {
             kind: "true or false",
             default: Some("false"),
             meaning: "a pass while the backend is down is followed by the next probe at once, until `rise` of them have brought it up",
+        },
+        Key {
+            name: "alpha",
+            kind: "true or false",
+            default: None,
+            meaning: "the backend is down until this check has passed once; left out: as the backend or its pool says",
+        },
+        Key {
+            name: "log_all_failures",
+            kind: "true or false",
+            default: None,
+            meaning: "failures are logged that have not (yet) taken the backend down; left out: as [health] says, which is false; `weirctl check` shows the last ones in any case",
         },
         Key {
             name: "flap",
@@ -476,11 +505,15 @@ pub(crate) static SECTION: Section = Section {
     ],
 };
 
-pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Check> {
-    let interval_ms = fields.integer("interval_ms", 10..=86_400_000).unwrap_or(2000);
+pub(crate) fn read(fields: &Fields<'_, '_>, health: Health) -> Option<Check> {
+    let kind = read_kind(fields, health.defaults);
+    let pace = Pace::of(health.defaults, kind.as_ref().map_or("", CheckKind::as_str));
+    let interval_ms = fields
+        .integer("interval_ms", 10..=86_400_000)
+        .unwrap_or(pace.interval_ms);
     let timeout_ms = fields
         .integer("timeout_ms", 10..=86_400_000)
-        .unwrap_or(interval_ms.min(1000));
+        .unwrap_or(interval_ms.min(pace.timeout_ms));
     if timeout_ms > interval_ms {
         let message = format!("`timeout_ms` {timeout_ms} is longer than `interval_ms` {interval_ms}");
         fields.context.error(
@@ -489,20 +522,31 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Check> {
             "a probe must end before the next begins: lower `timeout_ms` or raise `interval_ms`",
         );
     }
-    let kind = read_kind(fields)?;
-    let tls = fields.table("tls", &TLS_SECTION).map(|tls| local::read_tls(&tls));
+    let kind = kind?;
+    let tls = fields
+        .table("tls", &TLS_SECTION)
+        .map(|tls| local::read_tls(&tls, health.defaults));
     refuse_unused(fields, &kind);
     Some(Check {
         kind,
         interval_ms,
         timeout_ms,
-        rise: fields.integer("rise", 1..=1000).unwrap_or(2),
-        fall: fields.integer("fall", 1..=1000).unwrap_or(3),
-        jitter_percent: fields.integer("jitter_percent", 0..=50).unwrap_or(10),
-        warmup_ms: fields.integer("warmup_ms", 10..=86_400_000),
-        delay_before_retry_ms: fields.integer("delay_before_retry_ms", 10..=86_400_000),
+        rise: fields.integer("rise", 1..=1000).unwrap_or(pace.rise),
+        fall: fields.integer("fall", 1..=1000).unwrap_or(pace.fall),
+        fall_first: fields.integer("fall_first", 1..=1000).or(pace.fall_first),
+        jitter_percent: fields
+            .integer("jitter_percent", 0..=50)
+            .unwrap_or(pace.jitter_percent),
+        warmup_ms: fields.integer("warmup_ms", 0..=86_400_000),
+        delay_before_retry_ms: fields
+            .integer("delay_before_retry_ms", 0..=86_400_000)
+            .or(pace.delay_before_retry_ms),
         interval_down_ms: fields.integer("interval_down_ms", 10..=86_400_000),
         fast_recovery: fields.boolean("fast_recovery").unwrap_or(false),
+        alpha: fields.boolean("alpha"),
+        log_all_failures: fields
+            .boolean("log_all_failures")
+            .unwrap_or(health.log_all_failures),
         flap: tempo::read_flap(fields),
         address: fields.parsed("address", text::address).map(|at| at.value),
         port: fields.integer("port", 1..=65_535),
@@ -516,66 +560,66 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Check> {
     })
 }
 
-type ReadKind = fn(&Fields<'_, '_>) -> Option<CheckKind>;
+type ReadKind = fn(&Fields<'_, '_>, Defaults) -> Option<CheckKind>;
 
 /// The kinds, by their keys.
 const KINDS: [(&str, &Section, ReadKind); 18] = [
-    ("tcp", &TCP_SECTION, |table| {
+    ("tcp", &TCP_SECTION, |table, _| {
         Some(CheckKind::Tcp(talk::read_tcp(table)))
     }),
-    ("http", &HTTP_SECTION, |table| {
-        Some(CheckKind::Http(http::read(table)))
+    ("http", &HTTP_SECTION, |table, defaults| {
+        Some(CheckKind::Http(http::read(table, defaults)))
     }),
-    ("smtp", &SMTP_SECTION, |table| {
-        Some(CheckKind::Smtp(talk::read_smtp(table)))
+    ("smtp", &SMTP_SECTION, |table, defaults| {
+        Some(CheckKind::Smtp(talk::read_smtp(table, defaults)))
     }),
-    ("pop", &POP_SECTION, |table| {
+    ("pop", &POP_SECTION, |table, _| {
         Some(CheckKind::Pop(talk::read_login(table)))
     }),
-    ("imap", &IMAP_SECTION, |table| {
+    ("imap", &IMAP_SECTION, |table, _| {
         Some(CheckKind::Imap(talk::read_login(table)))
     }),
-    ("ftp", &FTP_SECTION, |table| {
+    ("ftp", &FTP_SECTION, |table, _| {
         Some(CheckKind::Ftp(talk::read_login(table)))
     }),
-    ("ldap", &LDAP_SECTION, |table| {
+    ("ldap", &LDAP_SECTION, |table, _| {
         Some(CheckKind::Ldap(talk::read_login(table)))
     }),
-    ("mysql", &MYSQL_SECTION, |_| Some(CheckKind::Mysql(Nothing {}))),
-    ("postgres", &POSTGRES_SECTION, |table| {
+    ("mysql", &MYSQL_SECTION, |_, _| Some(CheckKind::Mysql(Nothing {}))),
+    ("postgres", &POSTGRES_SECTION, |table, _| {
         Some(CheckKind::Postgres(talk::read_postgres(table)))
     }),
-    ("sip", &SIP_SECTION, |table| {
+    ("sip", &SIP_SECTION, |table, _| {
         Some(CheckKind::Sip(datagram::read_sip(table)))
     }),
-    ("udp", &UDP_SECTION, |table| {
-        Some(CheckKind::Udp(datagram::read_udp(table)))
+    ("udp", &UDP_SECTION, |table, defaults| {
+        Some(CheckKind::Udp(datagram::read_udp(table, defaults)))
     }),
-    ("dns", &DNS_SECTION, |table| {
-        Some(CheckKind::Dns(datagram::read_dns(table)))
+    ("dns", &DNS_SECTION, |table, defaults| {
+        Some(CheckKind::Dns(datagram::read_dns(table, defaults)))
     }),
-    ("ping", &PING_SECTION, |_| Some(CheckKind::Ping(Nothing {}))),
-    ("grpc", &GRPC_SECTION, |table| {
+    ("ping", &PING_SECTION, |_, _| Some(CheckKind::Ping(Nothing {}))),
+    ("grpc", &GRPC_SECTION, |table, _| {
         Some(CheckKind::Grpc(datagram::read_grpc(table)))
     }),
-    ("script", &SCRIPT_SECTION, |table| {
+    ("script", &SCRIPT_SECTION, |table, _| {
         local::read_script(table).map(CheckKind::Script)
     }),
-    ("file", &FILE_SECTION, |table| {
-        local::read_file(table).map(CheckKind::File)
+    ("file", &FILE_SECTION, |table, defaults| {
+        local::read_file(table, defaults).map(CheckKind::File)
     }),
-    ("bfd", &BFD_SECTION, |table| {
+    ("bfd", &BFD_SECTION, |table, _| {
         local::read_bfd(table).map(CheckKind::Bfd)
     }),
-    ("through", &THROUGH_SECTION, |table| {
+    ("through", &THROUGH_SECTION, |table, _| {
         Some(CheckKind::Through(local::read_through(table)))
     }),
 ];
 
-fn read_kind(fields: &Fields<'_, '_>) -> Option<CheckKind> {
+fn read_kind(fields: &Fields<'_, '_>, defaults: Defaults) -> Option<CheckKind> {
     let given: Vec<_> = KINDS.iter().filter(|(name, ..)| fields.has(name)).collect();
     match given[..] {
-        [(name, section, read)] => read(&fields.table(name, section)?),
+        [(name, section, read)] => read(&fields.table(name, section)?, defaults),
         [] => {
             let names: Vec<_> = KINDS.iter().map(|(name, ..)| *name).collect();
             fields.context.error(
@@ -597,12 +641,12 @@ fn read_kind(fields: &Fields<'_, '_>) -> Option<CheckKind> {
 }
 
 /// The key `checks`: a list of checks.
-pub(crate) fn read_all(fields: &Fields<'_, '_>) -> Vec<Check> {
+pub(crate) fn read_all(fields: &Fields<'_, '_>, health: Health) -> Vec<Check> {
     if fields.items("checks").is_none() {
         return Vec::new();
     }
     let tables = fields.tables("checks", &SECTION);
-    tables.iter().filter_map(read).collect()
+    tables.iter().filter_map(|table| read(table, health)).collect()
 }
 
 /// Keys that would say nothing beside this kind are refused, so that nobody relies on them.

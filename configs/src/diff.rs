@@ -86,6 +86,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         |port| format!("port {}", port.name),
     );
     changes.needs_restart = false;
+    changes.fields("health", &table(&old.health), &table(&new.health));
     changes.fields("timeouts", &table(&old.timeouts), &table(&new.timeouts));
     changes.fields("ipvs", &table(&old.ipvs), &table(&new.ipvs));
     changes.entries(

@@ -16,7 +16,9 @@ mod dataplane;
 mod device;
 mod diff;
 mod forward;
+mod health;
 mod ipvs;
+mod keepalived;
 mod load;
 mod passive;
 mod pool;
@@ -43,14 +45,15 @@ pub use bfd::Bfd;
 pub use check::bytes::{hex, hex_pattern};
 pub use check::{
     BfdCheck, Check, CheckKind, DnsCheck, DnsType, FileCheck, GrpcCheck, HttpCheck, HttpVersion, LoginCheck,
-    Nothing, PostgresCheck, ScriptCheck, SipCheck, SipTransport, SmtpCheck, StatusRange, TalkStep, TcpCheck,
-    ThroughCheck, TlsCheck, UdpCheck, Url,
+    Nothing, PostgresCheck, RegexOption, ScriptCheck, SipCheck, SipTransport, SmtpCheck, StatusRange,
+    TalkStep, TcpCheck, ThroughCheck, TlsCheck, UdpCheck, Url,
 };
 pub use control::{Control, LogFormat, LogLevel, SriovMode};
 pub use dataplane::{Dataplane, HugePages, Idle};
 pub use device::Device;
 pub use diff::{Change, ChangeKind, diff};
 pub use forward::{Forward, Tunnel};
+pub use health::{Defaults, Health};
 pub use ipvs::{ConnReuseMode, Ipvs};
 pub use load::{Config, load, parse};
 pub use passive::Passive;

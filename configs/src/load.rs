@@ -8,6 +8,7 @@ use toml::de::DeTable;
 use crate::bfd::{self, Bfd};
 use crate::control::{self, Control};
 use crate::dataplane::{self, Dataplane};
+use crate::health::{self, Health};
 use crate::ipvs::{self, Ipvs};
 use crate::port::{self, Port};
 use crate::reader::{Context, Fields, Read};
@@ -30,6 +31,8 @@ pub struct Config {
     pub dataplane: Dataplane,
     /// `[control]`
     pub control: Control,
+    /// `[health]`
+    pub health: Health,
     /// `[timeouts]`
     pub timeouts: Timeouts,
     /// `[ipvs]`
@@ -201,13 +204,15 @@ fn read<'s>(context: &Context<'s>, document: &DeTable<'s>) -> Config {
         .map_or_else(Dataplane::default, |fields| dataplane::read(&fields));
     let control =
         table("control", &control::SECTION).map_or_else(Control::default, |fields| control::read(&fields));
+    let health =
+        table("health", &health::SECTION).map_or_else(Health::default, |fields| health::read(&fields));
     let ports = read_all(&root, "port", &port::SECTION, port::read);
     let routes = read_all(&root, "route", &route::SECTION, route::read);
     let neighbors = read_all(&root, "neighbor", &route::NEIGHBOR_SECTION, route::read_neighbor);
     let vrrps = read_all(&root, "vrrp", &vrrp::SECTION, vrrp::read);
     let bfds = read_all(&root, "bfd", &bfd::SECTION, bfd::read);
     let services = read_all(&root, "service", &service::SECTION, |fields| {
-        service::read(fields, ipvs, timeouts)
+        service::read(fields, health, ipvs, timeouts)
     });
     let sriov = read_all(&root, "sriov", &sriov::SECTION, sriov::read);
     check_sockets(&root, &dataplane, &control);
@@ -227,6 +232,7 @@ fn read<'s>(context: &Context<'s>, document: &DeTable<'s>) -> Config {
     Config {
         dataplane,
         control,
+        health,
         timeouts,
         ipvs,
         ports,

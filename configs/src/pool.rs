@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use toml::de::DeValue;
 
 use crate::backend::{self, Backend, Inherited};
+use crate::health::Defaults;
 use crate::passive::{self, Passive};
 use crate::program;
 use crate::reader::{Fields, Problem};
@@ -29,6 +30,9 @@ pub struct Pool {
     pub quorum_down: Vec<String>,
     /// User those programs run as.
     pub script_user: String,
+    /// Group they run in; `None`: the user's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script_group: Option<String>,
     /// A failed backend keeps its place with weight 0; `None`: unless `expire_nodest_conn` is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inhibit_on_failure: Option<bool>,
@@ -132,6 +136,7 @@ impl Default for Pool {
             quorum_up: Vec::new(),
             quorum_down: Vec::new(),
             script_user: "nobody".to_owned(),
+            script_group: None,
             inhibit_on_failure: None,
             ha_suspend: false,
             all_failed: AllFailed::Keep,
@@ -142,6 +147,21 @@ impl Default for Pool {
             drain_timeout_s: 3_600,
             passive: None,
             sorry_server: None,
+        }
+    }
+}
+
+impl Pool {
+    /// What is made of health where nothing is said. keepalived has no pool that is kept although all have failed, and no drain.
+    pub(crate) fn of(defaults: Defaults) -> Self {
+        match defaults {
+            Defaults::Weir => Self::default(),
+            Defaults::Keepalived => Self {
+                inhibit_on_failure: Some(false),
+                all_failed: AllFailed::Remove,
+                on_removal: Some(OnRemoval::Cut),
+                ..Self::default()
+            },
         }
     }
 }
@@ -193,6 +213,12 @@ pub(crate) static SECTION: Section = Section {
             kind: "a text",
             default: Some("\"nobody\""),
             meaning: "user those programs and the backends' `notify_up` and `notify_down` run as",
+        },
+        Key {
+            name: "script_group",
+            kind: "a text",
+            default: None,
+            meaning: "group they run in; left out: the user's own",
         },
         Key {
             name: "inhibit_on_failure",
@@ -289,7 +315,7 @@ pub(crate) static SORRY_SECTION: Section = Section {
 };
 
 pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Pool {
-    let default = Pool::default();
+    let default = Pool::of(service.health.defaults);
     let sorry_server = fields
         .table("sorry_server", &SORRY_SECTION)
         .and_then(|table| read_sorry(&table, service));
@@ -318,19 +344,24 @@ pub(crate) fn read(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Pool {
         script_user: fields
             .parsed("script_user", text::name)
             .map_or(default.script_user, |at| at.value),
-        inhibit_on_failure: fields.boolean("inhibit_on_failure"),
+        script_group: fields.parsed("script_group", text::name).map(|at| at.value),
+        inhibit_on_failure: fields
+            .boolean("inhibit_on_failure")
+            .or(default.inhibit_on_failure),
         ha_suspend: fields.boolean("ha_suspend").unwrap_or(default.ha_suspend),
         all_failed: all_failed.unwrap_or(match sorry_server {
             Some(_) => AllFailed::Remove,
-            None => AllFailed::Keep,
+            None => default.all_failed,
         }),
         all_failed_within_ms: milliseconds(fields, "all_failed_within_ms", default.all_failed_within_ms),
         removal_limit: read_limit(fields),
         removal_interval_ms: milliseconds(fields, "removal_interval_ms", default.removal_interval_ms),
-        on_removal: fields.word(
-            "on_removal",
-            &[("drain", OnRemoval::Drain), ("cut", OnRemoval::Cut)],
-        ),
+        on_removal: fields
+            .word(
+                "on_removal",
+                &[("drain", OnRemoval::Drain), ("cut", OnRemoval::Cut)],
+            )
+            .or(default.on_removal),
         drain_timeout_s: fields
             .integer("drain_timeout_s", 1..=2_678_400)
             .unwrap_or(default.drain_timeout_s),
@@ -347,7 +378,9 @@ fn milliseconds(fields: &Fields<'_, '_>, name: &str, default: u32) -> u32 {
 
 fn read_sorry(fields: &Fields<'_, '_>, service: &Inherited<'_>) -> Option<SorryServer> {
     Some(SorryServer {
-        inhibit: fields.boolean("inhibit").unwrap_or(true),
+        inhibit: fields
+            .boolean("inhibit")
+            .unwrap_or(service.health.defaults.choose(true, false)),
         server: SorryBackend(backend::read_place(fields, service)?.0),
     })
 }

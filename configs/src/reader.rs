@@ -264,6 +264,27 @@ impl<'a, 's> Fields<'a, 's> {
         self.number(name, value, range)
     }
 
+    /// A whole number that may be below zero.
+    pub(crate) fn signed<T: TryFrom<i64>>(&self, name: &str, range: RangeInclusive<i64>) -> Option<T> {
+        let value = self.get(name)?;
+        let parsed = value.get_ref().as_integer().and_then(|number| {
+            let wide = i128::from_str_radix(number.as_str(), number.radix()).ok()?;
+            i64::try_from(wide).ok()
+        });
+        let found = parsed
+            .filter(|number| range.contains(number))
+            .and_then(|number| T::try_from(number).ok());
+        if found.is_none() {
+            let (low, high) = (range.start(), range.end());
+            self.context.error(
+                value.span(),
+                format!("`{name}` is not a number from {low} to {high}"),
+                format!("use a whole number from {low} to {high}, without quotes"),
+            );
+        }
+        found
+    }
+
     fn number<T: TryFrom<u64>>(
         &self,
         name: &str,

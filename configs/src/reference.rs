@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::keepalived;
 use crate::sections::SECTIONS;
 
 /// The reference of the configuration file as Markdown.
@@ -28,5 +29,6 @@ pub fn reference() -> String {
             );
         }
     }
+    page.push_str(&keepalived::reference());
     page
 }

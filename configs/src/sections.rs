@@ -2,8 +2,8 @@
 
 use crate::section::{Key, Section};
 use crate::{
-    backend, bfd, check, control, dataplane, forward, ipvs, passive, pool, port, route, service, sriov,
-    tempo, timeouts, vrrp,
+    backend, bfd, check, control, dataplane, forward, health, ipvs, passive, pool, port, route, service,
+    sriov, tempo, timeouts, vrrp,
 };
 
 pub(crate) static ROOT: Section = Section {
@@ -21,6 +21,12 @@ pub(crate) static ROOT: Section = Section {
             kind: "a table",
             default: None,
             meaning: "the control process",
+        },
+        Key {
+            name: "health",
+            kind: "a table",
+            default: None,
+            meaning: "what checks and pools do where they say nothing",
         },
         Key {
             name: "timeouts",
@@ -80,7 +86,7 @@ pub(crate) static ROOT: Section = Section {
 };
 
 /// Every section, in the order of the page.
-pub(crate) static SECTIONS: [&Section; 44] = [
+pub(crate) static SECTIONS: [&Section; 45] = [
     &ROOT,
     &dataplane::SECTION,
     &control::SECTION,
@@ -96,6 +102,7 @@ pub(crate) static SECTIONS: [&Section; 44] = [
     &pool::SORRY_SECTION,
     &backend::SECTION,
     &forward::TUNNEL_SECTION,
+    &health::SECTION,
     &check::SECTION,
     &tempo::FLAP_SECTION,
     &check::TLS_SECTION,

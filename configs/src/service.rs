@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use crate::backend::{self, Backend, Inherited};
 use crate::check::{self, Check};
 use crate::forward::{self, Forward, Tunnel};
+use crate::health::Health;
 use crate::ipvs::{self, Ipvs};
 use crate::passive;
 use crate::pool::{self, Pool};
@@ -266,7 +267,12 @@ pub(crate) static SECTION: Section = Section {
 };
 
 /// Reads one service; `None` when something in it is wrong (and has been reported).
-pub(crate) fn read(fields: &Fields<'_, '_>, base_ipvs: Ipvs, base_timeouts: Timeouts) -> Option<Service> {
+pub(crate) fn read(
+    fields: &Fields<'_, '_>,
+    health: Health,
+    base_ipvs: Ipvs,
+    base_timeouts: Timeouts,
+) -> Option<Service> {
     let faults_before = fields.context.count();
     let name = fields.required("name", text::name);
     let addresses = read_addresses(fields);
@@ -285,19 +291,21 @@ pub(crate) fn read(fields: &Fields<'_, '_>, base_ipvs: Ipvs, base_timeouts: Time
         .map(|table| forward::read_tunnel(&table));
     let check = fields
         .table("check", &check::SECTION)
-        .and_then(|table| check::read(&table));
-    let checks = check::read_all(fields);
+        .and_then(|table| check::read(&table, health));
+    let checks = check::read_all(fields, health);
     let inherited = Inherited {
         addresses: &addresses,
+        health,
         datagrams: protocol == Protocol::Udp,
         forward,
         tunnel,
         check: check.as_ref(),
         checks: &checks,
     };
-    let pool = fields
-        .table("pool", &pool::SECTION)
-        .map_or_else(Pool::default, |table| pool::read(&table, &inherited));
+    let pool = fields.table("pool", &pool::SECTION).map_or_else(
+        || Pool::of(health.defaults),
+        |table| pool::read(&table, &inherited),
+    );
     let backends = read_backends(fields, &inherited);
     let persistence_timeout_s = fields
         .integer("persistence_timeout_s", 0..=2_678_400)

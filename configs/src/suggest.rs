@@ -1,5 +1,6 @@
 //! "Did you mean": the nearest known word, and the words that people bring along from keepalived and ipvsadm.
 
+use crate::keepalived;
 use crate::section::Section;
 
 /// Words of keepalived.conf and ipvsadm, and what they are called here.
@@ -16,18 +17,12 @@ const ALIASES: &[(&str, &str)] = &[
     ("servers", "backend"),
     ("ops", "one_packet"),
     ("persistence_granularity", "persistence_netmask"),
-    ("uthreshold", "upper_threshold"),
-    ("lthreshold", "lower_threshold"),
-    ("delay_loop", "interval_ms"),
-    ("connect_timeout", "timeout_ms"),
-    ("retry", "fall"),
     ("laddr", "local_addresses"),
     ("laddr_group_name", "local_addresses"),
     ("gateway", "via"),
     ("lladdr", "mac"),
     ("cpus", "workers"),
     ("cores", "workers"),
-    ("virtualhost", "host"),
 ];
 
 /// Help for an unknown key of `section`, which is one of `sections`.
@@ -38,6 +33,11 @@ pub(crate) fn key(name: &str, section: &Section, sections: &[&Section]) -> Strin
         .find(|(foreign, ours)| *foreign == name && known().any(|key| key == *ours));
     if let Some((_, ours)) = alias {
         return format!("here it is called `{ours}`");
+    }
+    if section_with(name, sections).is_none()
+        && let Some(help) = keepalived::help(name, section)
+    {
+        return help;
     }
     if let Some(near) = nearest(name, known()) {
         return format!("did you mean `{near}`?");

@@ -46,7 +46,7 @@ fn file_with(header: &str, line: &str) -> Option<String> {
     let service =
         |in_service: &str, in_backend: &str| format!("{PORT}{SERVICE}{in_service}\n{BACKEND}{in_backend}\n");
     Some(match header {
-        "[dataplane]" | "[control]" | "[timeouts]" | "[ipvs]" => format!("{header}\n{line}\n"),
+        "[dataplane]" | "[control]" | "[health]" | "[timeouts]" | "[ipvs]" => format!("{header}\n{line}\n"),
         "[[port]]" => format!("[[port]]\nname = 'lan'\ndevice = 'null'\n{line}\n"),
         "[[service]]" => service(line, ""),
         "[[service.backend]]" => service("", line),
@@ -66,6 +66,14 @@ fn file_with(header: &str, line: &str) -> Option<String> {
                 "",
             )
         }
+        "check.file" => {
+            let comma = if line.is_empty() { "" } else { ", " };
+            service(
+                &format!("check = {{ file = {{ path = '/run/weight', multiplier = 1{comma}{line} }} }}"),
+                "",
+            )
+        }
+        "check.tls" => service(&format!("check = {{ tcp = {{}}, tls = {{ {line} }} }}"), ""),
         "check.flap" => service(&format!("check = {{ tcp = {{}}, flap = {{ {line} }} }}"), ""),
         "check.tcp" | "check.http" | "check.smtp" | "check.sip" | "check.udp" | "check.dns"
         | "check.grpc" => {

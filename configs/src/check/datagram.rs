@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::bytes;
+use crate::health::Defaults;
 use crate::reader::{Fields, Problem};
 use crate::section::{Key, Section};
 
@@ -11,12 +12,17 @@ use crate::section::{Key, Section};
 pub struct UdpCheck {
     /// What is sent, in hex.
     pub send_hex: String,
+    /// So many bytes at random are sent instead; `None`: `send_hex`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_random_bytes: Option<u16>,
     /// What the answer must be, in hex with wild cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect_hex: Option<String>,
     /// An expression that must match in the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regex: Option<String>,
+    /// An answer that ends before `expect_hex` does passes, if it is right so far.
+    pub short_reply: bool,
     /// Whether silence fails.
     pub require_reply: bool,
     /// The shortest answer that passes.
@@ -33,6 +39,8 @@ pub struct DnsCheck {
     /// The type asked for.
     #[serde(rename = "type")]
     pub kind: DnsType,
+    /// Whether "there is no such name" passes.
+    pub nxdomain: bool,
 }
 
 /// A type of DNS record.
@@ -105,6 +113,12 @@ pub(crate) static UDP_SECTION: Section = Section {
             meaning: "payload",
         },
         Key {
+            name: "send_random_bytes",
+            kind: "a whole number from 1 to 1400",
+            default: None,
+            meaning: "payload of so many bytes at random instead, others at every probe; left out: `send_hex`",
+        },
+        Key {
             name: "expect_hex",
             kind: "bytes in hex",
             default: None,
@@ -115,6 +129,12 @@ pub(crate) static UDP_SECTION: Section = Section {
             kind: "a regular expression",
             default: None,
             meaning: "must match somewhere in the answer",
+        },
+        Key {
+            name: "short_reply",
+            kind: "true or false",
+            default: Some("false"),
+            meaning: "an answer that ends before `expect_hex` does passes if it is right so far",
         },
         Key {
             name: "require_reply",
@@ -139,7 +159,7 @@ pub(crate) static UDP_SECTION: Section = Section {
 
 pub(crate) static DNS_SECTION: Section = Section {
     header: "check.dns",
-    meaning: "A question over UDP. Any well-formed answer passes that says NOERROR or NXDOMAIN.",
+    meaning: "A question over UDP. Any well-formed answer passes that says NOERROR or, unless `nxdomain` is false, NXDOMAIN.",
     keys: &[
         Key {
             name: "name",
@@ -152,6 +172,12 @@ pub(crate) static DNS_SECTION: Section = Section {
             kind: "\"A\", \"NS\", \"CNAME\", \"SOA\", \"PTR\", \"MX\", \"TXT\", \"AAAA\", \"SRV\", \"RRSIG\" or \"DNSKEY\"",
             default: Some("\"SOA\""),
             meaning: "the type asked for",
+        },
+        Key {
+            name: "nxdomain",
+            kind: "true or false",
+            default: Some("true"),
+            meaning: "whether the answer that there is no such name passes",
         },
     ],
 };
@@ -192,7 +218,7 @@ pub(crate) static PING_SECTION: Section = Section {
     keys: &[],
 };
 
-pub(super) fn read_udp(fields: &Fields<'_, '_>) -> UdpCheck {
+pub(super) fn read_udp(fields: &Fields<'_, '_>, defaults: Defaults) -> UdpCheck {
     let text = |name, parse: fn(&str) -> _| fields.parsed(name, parse).map(|at| at.value);
     if fields.has("expect_hex") && fields.has("regex") {
         fields.context.error(
@@ -201,23 +227,43 @@ pub(super) fn read_udp(fields: &Fields<'_, '_>) -> UdpCheck {
             "leave one of the two out",
         );
     }
+    let send_hex = text("send_hex", bytes::hex_text).unwrap_or_default();
+    if !send_hex.is_empty() && fields.has("send_random_bytes") {
+        fields.context.error(
+            fields.span_of("send_random_bytes"),
+            "a datagram is either `send_hex` or `send_random_bytes`, not both",
+            "leave one of the two out",
+        );
+    }
+    let random = fields.integer("send_random_bytes", 1..=1_400);
+    // keepalived's UDP_BUFSIZE.
+    let random_default = defaults
+        .choose(None, Some(32))
+        .filter(|_| !fields.has("send_hex"));
     let speaks = fields.has("expect_hex") || fields.has("regex");
     UdpCheck {
-        send_hex: text("send_hex", bytes::hex_text).unwrap_or_default(),
+        send_hex,
+        send_random_bytes: random.or(random_default),
         expect_hex: text("expect_hex", bytes::hex_pattern_text),
         regex: text("regex", bytes::regex),
+        short_reply: fields
+            .boolean("short_reply")
+            .unwrap_or(defaults.choose(false, true)),
         require_reply: fields.boolean("require_reply").unwrap_or(speaks),
         reply_bytes_min: fields.integer("reply_bytes_min", 0..=4_096).unwrap_or(0),
-        reply_bytes_max: fields.integer("reply_bytes_max", 0..=4_096).unwrap_or(4_096),
+        reply_bytes_max: fields
+            .integer("reply_bytes_max", 0..=4_096)
+            .unwrap_or(defaults.choose(4_096, 255)),
     }
 }
 
-pub(super) fn read_dns(fields: &Fields<'_, '_>) -> DnsCheck {
+pub(super) fn read_dns(fields: &Fields<'_, '_>, defaults: Defaults) -> DnsCheck {
     DnsCheck {
         name: fields
             .parsed("name", domain)
             .map_or_else(|| ".".to_owned(), |at| at.value),
         kind: fields.word("type", &TYPES).unwrap_or(DnsType::Soa),
+        nxdomain: fields.boolean("nxdomain").unwrap_or(defaults.choose(true, false)),
     }
 }
 

@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 use toml::de::DeValue;
 
 use super::bytes;
-use crate::reader::{At, Fields, Problem};
+use crate::health::Defaults;
+use crate::reader::{At, Fields, Problem, word};
 use crate::section::{Key, Section};
 
 /// HTTP GETs whose answers are as wished.
@@ -39,6 +40,9 @@ pub struct Url {
     /// One that must not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub regex_absent: Option<String>,
+    /// How both are read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regex_options: Vec<RegexOption>,
     /// The first byte of the body at which a match may begin.
     #[serde(skip_serializing_if = "is_zero")]
     pub regex_offset_min: u32,
@@ -72,6 +76,100 @@ pub enum HttpVersion {
     /// `HTTP/1.1` with `Connection: close`.
     #[serde(rename = "1.1")]
     V1_1,
+}
+
+/// An option of a regular expression, by PCRE's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RegexOption {
+    /// Upper and lower case are the same.
+    Caseless,
+    /// A dot stands for line ends too.
+    Dotall,
+    /// White space and comments in the expression are passed over.
+    Extended,
+    /// `^` and `$` stand at every line's ends.
+    Multiline,
+    /// Repetitions take as little as they can.
+    Ungreedy,
+}
+
+impl RegexOption {
+    const WORDS: [(&str, Self); 5] = [
+        ("caseless", Self::Caseless),
+        ("dotall", Self::Dotall),
+        ("extended", Self::Extended),
+        ("multiline", Self::Multiline),
+        ("ungreedy", Self::Ungreedy),
+    ];
+
+    /// What stands before an expression that is read with these options.
+    pub fn flags(options: &[Self]) -> String {
+        let letters: String = options
+            .iter()
+            .map(|option| match option {
+                Self::Caseless => 'i',
+                Self::Dotall => 's',
+                Self::Extended => 'x',
+                Self::Multiline => 'm',
+                Self::Ungreedy => 'U',
+            })
+            .collect();
+        match letters.as_str() {
+            "" => letters,
+            letters => format!("(?{letters})"),
+        }
+    }
+}
+
+/// What PCRE can and this cannot, in keepalived's list.
+const PCRE_ONLY: [&str; 19] = [
+    "allow_empty_class",
+    "alt_bsux",
+    "alt_circumflex",
+    "alt_verbnames",
+    "auto_callout",
+    "dollar_endonly",
+    "dupnames",
+    "firstline",
+    "match_unset_backref",
+    "never_backslash_c",
+    "never_ucp",
+    "never_utf",
+    "no_auto_capture",
+    "no_auto_possess",
+    "no_dotstar_anchor",
+    "no_start_optimize",
+    "ucp",
+    "use_offset_limit",
+    "utf",
+];
+
+fn regex_options(fields: &Fields<'_, '_>) -> Vec<RegexOption> {
+    let option = |text: &str| {
+        if PCRE_ONLY.contains(&text) {
+            return Err(Problem::new(
+                format!("`regex_options` cannot have \"{text}\", which is PCRE's alone"),
+                "leave it out: expressions are those of Rust's regex, which knows Unicode and needs no such switch, or has no such thing",
+            ));
+        }
+        word("regex_options", text, &RegexOption::WORDS)
+    };
+    let mut options: Vec<RegexOption> = fields
+        .list("regex_options", option)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|at| at.value)
+        .collect();
+    options.dedup();
+    if !options.is_empty() && !fields.has("regex") && !fields.has("regex_absent") {
+        fields.context.error(
+            fields.span_of("regex_options"),
+            "`regex_options` without an expression",
+            "add `regex` or `regex_absent`, or leave it out",
+        );
+    }
+    options
 }
 
 /// HTTP statuses from one to another, both included.
@@ -136,6 +234,12 @@ const REGEX_ABSENT: Key = Key {
     default: None,
     meaning: "must not match anywhere in the body",
 };
+const REGEX_OPTIONS: Key = Key {
+    name: "regex_options",
+    kind: "a list of texts",
+    default: Some("[]"),
+    meaning: "how `regex` and `regex_absent` are read, in PCRE's words: caseless, dotall, extended, multiline, ungreedy",
+};
 const REGEX_OFFSET_MIN: Key = Key {
     name: "regex_offset_min",
     kind: OFFSET,
@@ -177,6 +281,7 @@ pub(crate) static HTTP_SECTION: Section = Section {
         HOST,
         REGEX,
         REGEX_ABSENT,
+        REGEX_OPTIONS,
         REGEX_OFFSET_MIN,
         REGEX_OFFSET_MAX,
         MD5,
@@ -206,6 +311,7 @@ pub(crate) static ALSO_SECTION: Section = Section {
         HOST,
         REGEX,
         REGEX_ABSENT,
+        REGEX_OPTIONS,
         REGEX_OFFSET_MIN,
         REGEX_OFFSET_MAX,
         MD5,
@@ -214,7 +320,7 @@ pub(crate) static ALSO_SECTION: Section = Section {
     ],
 };
 
-pub(super) fn read(fields: &Fields<'_, '_>) -> HttpCheck {
+pub(super) fn read(fields: &Fields<'_, '_>, defaults: Defaults) -> HttpCheck {
     let versions = [
         ("1.0", HttpVersion::V1_0),
         ("1.0C", HttpVersion::V1_0Close),
@@ -228,7 +334,9 @@ pub(super) fn read(fields: &Fields<'_, '_>) -> HttpCheck {
     HttpCheck {
         url: url(fields),
         also: also.iter().map(url).collect(),
-        version: fields.word("version", &versions).unwrap_or(HttpVersion::V1_1),
+        version: fields
+            .word("version", &versions)
+            .unwrap_or(defaults.choose(HttpVersion::V1_1, HttpVersion::V1_0)),
     }
 }
 
@@ -253,12 +361,18 @@ fn url(fields: &Fields<'_, '_>) -> Url {
             "make it as large at least",
         );
     }
+    let regex_options = regex_options(fields);
+    let regex = |text: &str| {
+        bytes::regex(&format!("{}{text}", RegexOption::flags(&regex_options)))?;
+        Ok(text.to_owned())
+    };
     Url {
         path: text(fields.parsed("path", path)).unwrap_or_else(|| "/".to_owned()),
         status: statuses(fields),
         host: text(fields.parsed("host", host)),
-        regex: text(fields.parsed("regex", bytes::regex)),
-        regex_absent: text(fields.parsed("regex_absent", bytes::regex)),
+        regex: text(fields.parsed("regex", regex)),
+        regex_absent: text(fields.parsed("regex_absent", regex)),
+        regex_options,
         regex_offset_min,
         regex_offset_max,
         md5: text(fields.parsed("md5", |text| digest(text, 16))),

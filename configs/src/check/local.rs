@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::bytes;
+use crate::health::Defaults;
 use crate::reader::{Fields, Problem};
 use crate::section::{Key, Section};
 use crate::text;
@@ -20,15 +21,24 @@ pub struct ScriptCheck {
     pub arguments: Vec<String>,
     /// Who runs it.
     pub user: String,
+    /// In which group; `None`: the user's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Whether exit statuses from 2 on pass and give a weight.
     pub dynamic: bool,
 }
 
-/// A file that holds a weight.
+/// A file that holds a number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct FileCheck {
     /// The file.
     pub path: PathBuf,
+    /// The configured weight is moved by the number times this; 0: the number is a fault; `None`: it is the weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<i32>,
+    /// The number counts the other way round.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reverse: bool,
 }
 
 /// A BFD session that is up.
@@ -63,6 +73,13 @@ pub struct TlsCheck {
     /// The key of the check's own certificate, a PEM file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// The password of an encrypted key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_password: Option<String>,
+    /// Whether the server is told its name.
+    pub sni: bool,
+    /// Whether a connection must end with TLS's closing alert.
+    pub close_notify: bool,
 }
 
 pub(crate) static SCRIPT_SECTION: Section = Section {
@@ -88,6 +105,12 @@ pub(crate) static SCRIPT_SECTION: Section = Section {
             meaning: "who runs it",
         },
         Key {
+            name: "group",
+            kind: "a text",
+            default: None,
+            meaning: "in which group; left out: the user's own",
+        },
+        Key {
             name: "dynamic",
             kind: "true or false",
             default: Some("false"),
@@ -98,13 +121,27 @@ pub(crate) static SCRIPT_SECTION: Section = Section {
 
 pub(crate) static FILE_SECTION: Section = Section {
     header: "check.file",
-    meaning: "A file of this host that holds one number from 0 to 65535: the backend's weight. Without the file, or with anything else in it, the check fails.",
-    keys: &[Key {
-        name: "path",
-        kind: "an absolute path",
-        default: None,
-        meaning: "the file (required)",
-    }],
+    meaning: "A file of this host that holds one number: the backend's weight from 0 to 65535, or with `multiplier` what its weight is moved by. Without the file, or with anything else in it, the check fails.",
+    keys: &[
+        Key {
+            name: "path",
+            kind: "an absolute path",
+            default: None,
+            meaning: "the file (required)",
+        },
+        Key {
+            name: "multiplier",
+            kind: "a whole number from -65535 to 65535",
+            default: None,
+            meaning: "so many times the number, which may be negative, comes on top of the backend's configured weight; 0: the number is no weight, and the check passes with 0 alone; left out: the number is the weight",
+        },
+        Key {
+            name: "reverse",
+            kind: "true or false",
+            default: Some("false"),
+            meaning: "with `multiplier`: the other way round, so the number is taken off the weight, or the check passes unless it is 0",
+        },
+    ],
 };
 
 pub(crate) static BFD_SECTION: Section = Section {
@@ -161,7 +198,25 @@ pub(crate) static TLS_SECTION: Section = Section {
             name: "key",
             kind: "an absolute path",
             default: None,
-            meaning: "PEM file of the key of `certificate`, without a password",
+            meaning: "PEM file of the key of `certificate`",
+        },
+        Key {
+            name: "key_password",
+            kind: "a text",
+            default: None,
+            meaning: "the password of an encrypted `key` (PKCS #8, \"BEGIN ENCRYPTED PRIVATE KEY\"); keep the configuration from others' eyes then",
+        },
+        Key {
+            name: "sni",
+            kind: "true or false",
+            default: Some("true"),
+            meaning: "whether the server is told the name; false: the name is looked for in its certificate alone",
+        },
+        Key {
+            name: "close_notify",
+            kind: "true or false",
+            default: Some("false"),
+            meaning: "whether a server fails that ends a connection without TLS's closing alert, which many leave out",
         },
     ],
 };
@@ -188,6 +243,7 @@ pub(super) fn read_script(fields: &Fields<'_, '_>) -> Option<ScriptCheck> {
         ))
     });
     let user = fields.parsed("user", text::name).map(|at| at.value);
+    let group = fields.parsed("group", text::name).map(|at| at.value);
     let dynamic = fields.boolean("dynamic").unwrap_or(false);
     Some(ScriptCheck {
         path: fields.required("path", absolute)?.value,
@@ -197,13 +253,28 @@ pub(super) fn read_script(fields: &Fields<'_, '_>) -> Option<ScriptCheck> {
             .map(|at| at.value)
             .collect(),
         user: user.unwrap_or_else(|| "nobody".to_owned()),
+        group,
         dynamic,
     })
 }
 
-pub(super) fn read_file(fields: &Fields<'_, '_>) -> Option<FileCheck> {
+pub(super) fn read_file(fields: &Fields<'_, '_>, defaults: Defaults) -> Option<FileCheck> {
+    // That of keepalived's `vrrp_track_file`, which its FILE_CHECK names.
+    let multiplier = fields
+        .signed("multiplier", -65_535..=65_535)
+        .or(defaults.choose(None, Some(1)));
+    let reverse = fields.boolean("reverse").unwrap_or(false);
+    if reverse && multiplier.is_none() {
+        fields.context.error(
+            fields.span_of("reverse"),
+            "`reverse` without `multiplier`: a weight has no other way round",
+            "add `multiplier = 1`, or leave `reverse` out",
+        );
+    }
     Some(FileCheck {
         path: fields.required("path", absolute)?.value,
+        multiplier,
+        reverse,
     })
 }
 
@@ -219,7 +290,7 @@ pub(super) fn read_through(fields: &Fields<'_, '_>) -> ThroughCheck {
     }
 }
 
-pub(super) fn read_tls(fields: &Fields<'_, '_>) -> TlsCheck {
+pub(super) fn read_tls(fields: &Fields<'_, '_>, defaults: Defaults) -> TlsCheck {
     let ca = fields.parsed("ca", absolute).map(|at| at.value);
     if ca.is_some() && fields.boolean("verify") == Some(false) {
         fields.context.error(
@@ -237,12 +308,24 @@ pub(super) fn read_tls(fields: &Fields<'_, '_>) -> TlsCheck {
             );
         }
     }
+    if fields.has("key_password") && !fields.has("key") {
+        fields.context.error(
+            fields.span_of("key_password"),
+            "`key_password` without `key`",
+            "add `key` and `certificate`, or leave it out",
+        );
+    }
     TlsCheck {
         verify: fields.boolean("verify").unwrap_or(ca.is_some()),
         ca,
         name: fields.parsed("name", server_name).map(|at| at.value),
         certificate: fields.parsed("certificate", absolute).map(|at| at.value),
         key: fields.parsed("key", absolute).map(|at| at.value),
+        key_password: fields.parsed("key_password", bytes::line).map(|at| at.value),
+        sni: fields
+            .boolean("sni")
+            .unwrap_or(defaults.choose(true, false) || fields.has("name")),
+        close_notify: fields.boolean("close_notify").unwrap_or(false),
     }
 }
 

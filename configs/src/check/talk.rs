@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::bytes;
+use crate::health::Defaults;
 use crate::reader::Fields;
 use crate::section::{Key, Section};
 
@@ -226,11 +227,12 @@ fn step(fields: &Fields<'_, '_>) -> Option<TalkStep> {
         .or_else(|| parsed("regex", bytes::regex).map(TalkStep::Regex))
 }
 
-pub(super) fn read_smtp(fields: &Fields<'_, '_>) -> SmtpCheck {
+pub(super) fn read_smtp(fields: &Fields<'_, '_>, defaults: Defaults) -> SmtpCheck {
+    let name = defaults.choose("check.invalid", "smtpchecker.keepalived.org");
     SmtpCheck {
         helo: fields
             .parsed("helo", bytes::line)
-            .map_or_else(|| "check.invalid".to_owned(), |at| at.value),
+            .map_or_else(|| name.to_owned(), |at| at.value),
     }
 }
 

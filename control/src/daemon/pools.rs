@@ -119,8 +119,7 @@ impl Daemon {
                 ),
             };
             self.note(name, kind, &text);
-            self.programs
-                .run(name, Job::new(command, &service.pool.script_user));
+            self.programs.run(name, Job::new(command, &service.pool));
         }
         let stays = |state: Option<PoolState>| state.map_or((0, 0), |state| (state.kept, state.held));
         let (before, now) = (stays(was), stays(Some(is)));
@@ -163,7 +162,7 @@ impl Daemon {
                         Health::Up => &backend.notify_up,
                         Health::Down => &backend.notify_down,
                     };
-                    let job = Job::new(command, &service.pool.script_user);
+                    let job = Job::new(command, &service.pool);
                     self.programs.run(&name.to_string(), job);
                 }
                 self.notified.insert(name, is);
@@ -222,7 +221,7 @@ impl Daemon {
             .iter()
             .filter(|service| service.pool.omega)
         {
-            let user = &service.pool.script_user;
+            let user = &service.pool;
             let up = service.backends.iter().filter(|backend| {
                 let name = BackendName {
                     service: service.name.clone(),

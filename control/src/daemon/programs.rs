@@ -1,13 +1,14 @@
 //! Programs that are told of changes: of a service's quorum, and of a server's health. keepalived's `quorum_up`,
 //! `quorum_down`, `notify_up` and `notify_down`: run as they are written, with nothing added.
 
-use crate::vrrp::program;
+use crate::vrrp::program::{self, Account};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use weir_configs::Pool;
 
 /// A program may run this long.
 const PROGRAM_MAX: Duration = Duration::from_secs(30);
@@ -24,23 +25,30 @@ pub(super) struct Job {
     program: PathBuf,
     arguments: Vec<String>,
     user: String,
+    group: Option<String>,
 }
 
 impl Job {
     /// Nothing where no program is named.
-    pub(super) fn new(command: &[String], user: &str) -> Option<Self> {
+    pub(super) fn new(command: &[String], pool: &Pool) -> Option<Self> {
         let (program, arguments) = command.split_first()?;
         Some(Self {
             program: program.into(),
             arguments: arguments.to_vec(),
-            user: user.to_owned(),
+            user: pool.script_user.clone(),
+            group: pool.script_group.clone(),
         })
     }
 
     async fn run(&self, limit: Duration) {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let shown = self.program.display();
-        match program::run(&self.program, &arguments, &self.user, limit).await {
+        let account = Account {
+            user: &self.user,
+            group: self.group.as_deref(),
+            keys: ("script_user", "script_group"),
+        };
+        match program::run_as(&self.program, &arguments, account, limit).await {
             Ok(status) if status.success() => {}
             Ok(status) => tracing::warn!(program = %shown, %status, "program failed"),
             Err(error) => tracing::warn!(program = %shown, %error, "program failed"),
@@ -115,10 +123,10 @@ mod tests {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let run = |programs: &Programs, object: &str, words: &[&str]| {
             let command: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            programs.run(object, Job::new(&command, "nobody"));
+            programs.run(object, Job::new(&command, &Pool::default()));
         };
         let programs = Programs::start();
-        assert_eq!(Job::new(&[], "nobody"), None);
+        assert_eq!(Job::new(&[], &Pool::default()), None);
         for object in ["a", "b", "c"] {
             run(&programs, object, &["/usr/bin/sleep", "0.1"]);
             run(&programs, object, &["/usr/bin/mkdir", &path(object)]);
@@ -136,7 +144,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-        let last = |name: &str| Job::new(&["/usr/bin/mkdir".to_owned(), path(name)], "nobody");
+        let last = |name: &str| Job::new(&["/usr/bin/mkdir".to_owned(), path(name)], &Pool::default());
         run_last((0..20).filter_map(|n| last(&format!("last-{n}"))).collect()).await;
         assert!((0..20).all(|n| folder.path().join(format!("last-{n}")).exists()));
     }

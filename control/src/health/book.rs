@@ -5,7 +5,7 @@ use super::driver::CheckId;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use weir_proto::health::check::Report;
-use weir_proto::health::{Health, Outcome};
+use weir_proto::health::{Asked, Health, Outcome};
 use weir_proto::time::Instant;
 
 /// Changes of verdict remembered per target.
@@ -25,7 +25,7 @@ pub struct Finding {
     /// A run has passed.
     pub proved: bool,
     /// The weight that the last pass asked for.
-    pub weight: Option<u16>,
+    pub weight: Option<Asked>,
 }
 
 impl Finding {
@@ -62,7 +62,7 @@ pub struct Record {
     /// A run has passed.
     pub proved: bool,
     /// The weight that the last pass asked for.
-    pub weight: Option<u16>,
+    pub weight: Option<Asked>,
     /// It does not run now; the verdict stays.
     pub suspended: bool,
     /// What the last run found; `None` before the first.
@@ -187,6 +187,14 @@ impl Book {
         let target = self.targets.get(&id)?;
         let record = self.records.get_mut(target)?;
         let before = record.finding();
+        if let Outcome::Fail(why) = report.outcome
+            && target.log_all_failures
+            && before.health == Health::Up
+            && !report.changed
+        {
+            let (server, so_far, enough) = (target.address, report.against, report.needed);
+            tracing::info!(%server, "a check has failed, {so_far} of {enough} in a row: {why}");
+        }
         record.last = Some(report);
         push(&mut record.recent, RECENT_MAX, report);
         record.count(&report);
@@ -224,6 +232,7 @@ impl Book {
         let asks_the_same = |other: &Target| {
             Target {
                 pace: target.pace,
+                log_all_failures: target.log_all_failures,
                 ..other.clone()
             } == *target
         };

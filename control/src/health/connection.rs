@@ -58,7 +58,7 @@ impl Connection {
             Dialogue::Ping(echo) => Self::datagrams(datagram::echo(target, *echo)),
             Dialogue::Grpc(_) => task(grpc::start(target)),
             Dialogue::Script(script) => task(local::script(script.clone(), target.pace.timeout)),
-            Dialogue::File(path) => task(local::file(path.clone())),
+            Dialogue::File(file) => task(local::file(file.path.clone())),
             Dialogue::Bfd(name) => task(local::session(sessions.clone(), name.clone())),
             Dialogue::Through(through) => task(raw::start(target, *through)),
         }

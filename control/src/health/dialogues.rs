@@ -1,18 +1,18 @@
 //! From a check's configuration to what is said, from where, and over what.
 
-use super::{Source, Tls, TlsFiles};
+use super::{Source, Tls, TlsFiles, TlsOwn as Own};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use weir_configs::{
-    Backend, Check, CheckKind, HttpCheck, HttpVersion, LoginCheck, SipTransport, TalkStep, Tunnel, UdpCheck,
-    Url, hex, hex_pattern,
+    Backend, Check, CheckKind, FileCheck, HttpCheck, HttpVersion, LoginCheck, RegexOption, SipTransport,
+    TalkStep, Tunnel, UdpCheck, Url, hex, hex_pattern,
 };
 use weir_proto::health::Dialogue;
 use weir_proto::health::datagram::Datagram;
 use weir_proto::health::dns::Query;
 use weir_proto::health::http::body::{Body, Digest};
 use weir_proto::health::http::{Get, Version};
-use weir_proto::health::local::Script;
+use weir_proto::health::local::{NumberFile, Says, Script};
 use weir_proto::health::pattern::Pattern;
 use weir_proto::health::ping::Echo;
 use weir_proto::health::preset::{self, Login};
@@ -49,10 +49,20 @@ pub(super) fn tls(check: &Check, address: SocketAddr) -> Option<Tls> {
             authorities: tls
                 .verify
                 .then(|| tls.ca.clone().unwrap_or_else(|| PathBuf::from(AUTHORITIES))),
-            own: tls.certificate.clone().zip(tls.key.clone()),
+            own: tls
+                .certificate
+                .clone()
+                .zip(tls.key.clone())
+                .map(|(certificate, key)| Own {
+                    certificate,
+                    key,
+                    password: tls.key_password.clone(),
+                }),
+            tells_name: tls.sni,
         },
         name: check.tls_name().map(str::to_owned),
         address: address.ip(),
+        close_notify: tls.close_notify,
     })
 }
 
@@ -92,6 +102,7 @@ pub(super) fn dialogue(backend: &Backend, check: &Check, address: SocketAddr) ->
         CheckKind::Dns(dns) => Dialogue::Dns(Query {
             name: dns.name.clone(),
             kind: dns.kind as u16,
+            nxdomain: dns.nxdomain,
         }),
         CheckKind::Ping(_) => Dialogue::Ping(match address.ip() {
             IpAddr::V4(_) => Echo::V4,
@@ -106,9 +117,13 @@ pub(super) fn dialogue(backend: &Backend, check: &Check, address: SocketAddr) ->
                 .map(|text| filled(text, backend.address))
                 .collect(),
             user: script.user.clone(),
+            group: script.group.clone(),
             dynamic: script.dynamic,
         }),
-        CheckKind::File(file) => Dialogue::File(file.path.clone()),
+        CheckKind::File(file) => Dialogue::File(NumberFile {
+            path: file.path.clone(),
+            says: says(file),
+        }),
         CheckKind::Bfd(bfd) => Dialogue::Bfd(bfd.session.clone()),
         CheckKind::Through(through) => Dialogue::Through(Through {
             // The configuration fills it in; an address nobody holds answers nothing.
@@ -123,7 +138,8 @@ fn urls(http: &HttpCheck) -> impl Iterator<Item = &Url> {
 }
 
 fn get(url: &Url, version: HttpVersion, address: SocketAddr, secure: bool) -> Get {
-    let pattern = |text: &Option<String>| text.as_deref().map(Pattern::new);
+    let flags = RegexOption::flags(&url.regex_options);
+    let pattern = |text: &Option<String>| text.as_ref().map(|text| Pattern::new(format!("{flags}{text}")));
     let md5 = digest(url.md5.as_deref()).map(Digest::Md5);
     let sha256 = digest(url.sha256.as_deref()).map(Digest::Sha256);
     let default_port = if secure { 443 } else { 80 };
@@ -183,10 +199,24 @@ fn datagram(udp: &UdpCheck) -> Datagram {
     let bytes = udp.expect_hex.as_deref().and_then(masked);
     let regex = udp.regex.as_deref().map(|text| Expect::Regex(Pattern::new(text)));
     Datagram {
-        send: Say::Bytes(hex(&udp.send_hex).unwrap_or_default()),
+        send: match udp.send_random_bytes {
+            Some(count) => Say::Random(count),
+            None => Say::Bytes(hex(&udp.send_hex).unwrap_or_default()),
+        },
         expect: bytes.or(regex),
         require_reply: udp.require_reply,
+        short: udp.short_reply,
         reply_bytes: udp.reply_bytes_min.into()..=udp.reply_bytes_max.into(),
+    }
+}
+
+fn says(file: &FileCheck) -> Says {
+    match (file.multiplier, file.reverse) {
+        (None, _) => Says::Weight,
+        (Some(0), false) => Says::Fault,
+        (Some(0), true) => Says::Well,
+        (Some(factor), false) => Says::Moves(factor),
+        (Some(factor), true) => Says::Moves(-factor),
     }
 }
 

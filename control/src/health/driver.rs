@@ -1,13 +1,14 @@
 //! The task of one check: moves bytes and time between a socket and the machine, and decides nothing.
 
+use super::book::Finding;
 use super::connection::Connection;
 use super::{Sessions, Target};
 use crate::clock::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc};
+use weir_proto::health::Dialogue;
 use weir_proto::health::check::{Action, Check, Report};
-use weir_proto::health::{Dialogue, Health};
 
 /// Names one run of one check's task; a check that is stopped and started again gets a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,9 +29,12 @@ pub(super) struct Driver {
 
 impl Driver {
     /// Runs the check until the task is aborted or nobody listens any more.
-    pub(super) async fn run(self, initial: Health, draw: u64) -> CheckId {
+    pub(super) async fn run(self, past: Finding, draw: u64) -> CheckId {
         let dialogue = Arc::new(self.target.dialogue.clone());
-        let mut check = Check::new(self.clock.now(), dialogue, self.target.pace, initial, draw);
+        let mut check = Check::new(self.clock.now(), dialogue, self.target.pace, past.health, draw);
+        if past.proved {
+            check = check.with_proof();
+        }
         let mut connection = Connection::Closed;
         let on_session = matches!(self.target.dialogue, Dialogue::Bfd(_));
         let mut sessions = self.sessions.clone();

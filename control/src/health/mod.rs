@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use weir_proto::health::Dialogue;
 use weir_proto::health::check::{Pace, Report};
 
-pub use connection::tls::{Files as TlsFiles, Tls};
+pub use connection::tls::{Files as TlsFiles, Own as TlsOwn, Tls};
 
 /// Reports that may wait for the daemon; past that, checks wait before they go on.
 const REPORTS_MAX: usize = 1_024;
@@ -45,6 +45,8 @@ pub struct Target {
     pub source: Source,
     /// How TLS is spoken over it, if it is.
     pub tls: Option<Tls>,
+    /// Failures that have not taken the server down are logged too.
+    pub log_all_failures: bool,
 }
 
 /// The near end of a check's connections; the routing table decides what is left open.
@@ -204,7 +206,7 @@ impl Checks {
             sessions: self.sessions.clone(),
             reports: self.sender.clone(),
         };
-        let task = self.tasks.spawn(driver.run(past.health, self.rng.random()));
+        let task = self.tasks.spawn(driver.run(past, self.rng.random()));
         self.book.open(id, Arc::clone(&target), past, self.clock.now());
         let running = Running { id, task, suspected };
         self.running.insert(target, Some(running));

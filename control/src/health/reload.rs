@@ -36,6 +36,7 @@ fn pace() -> Pace {
         retry: None,
         interval_down: None,
         fast_recovery: false,
+        fall_first: None,
         flap: None,
     }
 }

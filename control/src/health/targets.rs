@@ -20,6 +20,7 @@ pub fn target(backend: &Backend, check: &Check) -> Target {
         pace: pace(check),
         source: dialogues::source(check),
         tls: dialogues::tls(check, address),
+        log_all_failures: check.log_all_failures,
     }
 }
 
@@ -42,6 +43,7 @@ fn pace(check: &Check) -> Pace {
         timeout: milliseconds(check.timeout_ms),
         rise: check.rise,
         fall: check.fall,
+        fall_first: check.fall_first,
         spread: check.warmup_ms.map_or(interval, milliseconds),
         retry: check.delay_before_retry_ms.map(milliseconds),
         fast_recovery: check.fast_recovery,

@@ -19,6 +19,7 @@ fn pace() -> Pace {
         retry: None,
         interval_down: None,
         fast_recovery: false,
+        fall_first: None,
         flap: None,
     }
 }
@@ -30,6 +31,7 @@ fn target(address: SocketAddr, dialogue: Dialogue) -> Target {
         pace: pace(),
         source: Source::default(),
         tls: None,
+        log_all_failures: false,
     }
 }
 

@@ -4,9 +4,9 @@ use super::{BackendName, Inputs};
 use crate::health::book::Finding;
 use crate::health::{Target, targets};
 use std::collections::BTreeMap;
-use weir_configs::{Backend, Service};
-use weir_proto::health::Health;
+use weir_configs::{Backend, Check, Service};
 use weir_proto::health::pool::{Member, Seat, Why};
+use weir_proto::health::{Asked, Health};
 use weir_proto::time::Instant;
 
 /// What an operator has set at run time, on top of the configuration; survives reloads, not a restart.
@@ -87,6 +87,8 @@ pub struct Standing {
     pub drain: bool,
     /// Taken out by override.
     pub disabled: bool,
+    /// Whether it keeps its place when it fails, where it says so itself.
+    pub inhibit: Option<bool>,
     /// What the pool gives it.
     pub seat: Seat,
 }
@@ -110,6 +112,7 @@ impl Standing {
             was_up: self.was_up,
             weight: self.weight,
             drain: self.drain || self.disabled,
+            inhibit: self.inhibit,
         }
     }
 }
@@ -122,10 +125,21 @@ pub(super) fn standing(inputs: &Inputs<'_>, service: &Service, backend: &Backend
     };
     let set = inputs.overrides.get(&name).copied().unwrap_or_default();
     let targets: Vec<Target> = targets::of_backend(backend).collect();
-    let mut findings: Vec<Finding> = targets.iter().map(inputs.health).collect();
-    let asked: Vec<u16> = findings.iter().filter_map(|finding| finding.weight).collect();
-    findings.extend((inputs.passive)(&name));
-    let (health, since, was_up) = together(&findings, service.pool.alpha);
+    let alpha = |check: &Check| {
+        let own = check.alpha.or(backend.alpha);
+        own.unwrap_or(service.pool.alpha)
+    };
+    let mut findings: Vec<(Finding, bool)> = targets
+        .iter()
+        .zip(backend.all_checks())
+        .map(|(target, check)| ((inputs.health)(target), alpha(check)))
+        .collect();
+    let asked: Vec<Asked> = findings
+        .iter()
+        .filter_map(|(finding, _)| finding.weight)
+        .collect();
+    findings.extend((inputs.passive)(&name).map(|finding| (finding, false)));
+    let (health, since, was_up) = together(&findings);
     Standing {
         targets,
         health,
@@ -134,31 +148,41 @@ pub(super) fn standing(inputs: &Inputs<'_>, service: &Service, backend: &Backend
         weight: set.weight.unwrap_or_else(|| weight(backend.weight, &asked)),
         drain: set.drain.unwrap_or(backend.drain),
         disabled: set.disable.unwrap_or(false),
+        inhibit: backend.inhibit_on_failure,
         seat: Seat::In(0),
     }
 }
 
-/// All checks must pass: down with the first that fails, up with the last that passes. With `alpha` a check that has
-/// never passed has failed, and a server with such a one was never up.
-fn together(findings: &[Finding], alpha: bool) -> (Health, Instant, bool) {
-    let down = |finding: &&Finding| finding.health == Health::Down || (alpha && !finding.proved);
+/// All checks must pass: down with the first that fails, up with the last that passes. A check with `alpha`, which stands
+/// beside what it found, has failed until it passes, and a server with one that never did was never up.
+fn together(findings: &[(Finding, bool)]) -> (Health, Instant, bool) {
+    let down =
+        |(finding, alpha): &&(Finding, bool)| finding.health == Health::Down || (*alpha && !finding.proved);
     let was_up = findings
         .iter()
-        .all(|finding| finding.was_up && (finding.proved || !alpha));
-    match findings.iter().filter(down).map(|finding| finding.since).min() {
+        .all(|(finding, alpha)| finding.was_up && (finding.proved || !alpha));
+    match findings
+        .iter()
+        .filter(down)
+        .map(|(finding, _)| finding.since)
+        .min()
+    {
         Some(since) => (Health::Down, since, was_up),
         None => {
-            let since = findings.iter().map(|finding| finding.since).max();
+            let since = findings.iter().map(|(finding, _)| finding.since).max();
             (Health::Up, since.unwrap_or(Instant::ZERO), true)
         }
     }
 }
 
 /// keepalived's `effective_weight`: each check that asks for a weight moves the configured one by the difference.
-fn weight(configured: u16, asked: &[u16]) -> u16 {
+fn weight(configured: u16, asked: &[Asked]) -> u16 {
     let moved: i64 = asked
         .iter()
-        .map(|asked| i64::from(*asked) - i64::from(configured))
+        .map(|asked| match *asked {
+            Asked::Is(weight) => i64::from(weight) - i64::from(configured),
+            Asked::Plus(more) => i64::from(more),
+        })
         .sum();
     let weight = i64::from(configured) + moved;
     u16::try_from(weight.max(0)).unwrap_or(u16::MAX)

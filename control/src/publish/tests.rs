@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use weir_configs::Config;
-use weir_proto::health::Health;
+use weir_proto::health::{Asked, Health};
 use weir_proto::time::Instant;
 use weir_rings::message::{Command, Forward, PortId, VlanId};
 
@@ -42,6 +42,9 @@ pub(crate) fn random_config(rng: &mut SmallRng) -> Config {
             0,
             "[timeouts]\npreset = \"dpvs\"\n[ipvs]\nexpire_nodest_conn = true\n",
         );
+    }
+    if rng.random_bool(0.3) {
+        text.insert_str(0, "[health]\ndefaults = \"keepalived\"\n");
     }
     if rng.random_bool(0.5) {
         let gateway = rng.random_range(3..5);
@@ -127,6 +130,11 @@ fn random_service(rng: &mut SmallRng, name: &str, text: &mut String) {
                 rng.random_bool(0.1)
             )
             .unwrap();
+            for key in ["alpha", "inhibit_on_failure"] {
+                if rng.random_bool(0.2) {
+                    writeln!(text, "{key} = {}", rng.random_bool(0.5)).unwrap();
+                }
+            }
         }
     }
 }
@@ -366,6 +374,84 @@ fn health_weight_and_drain_decide_what_a_backend_gets() {
             Some((5, false)),
             "the other backend is left alone"
         );
+    }
+}
+
+/// What becomes of a server at 192.0.2.11 of which is known what `finding` says.
+fn eleven(pool: &str, backend: &str, check: &str, finding: Finding) -> Option<(u16, bool)> {
+    let text = format!("{PORTS}{WEB}")
+        .replace(
+            "check = { tcp = {} }",
+            &format!("check = {{ tcp = {{}}{check} }}\npool = {{ {pool} }}"),
+        )
+        .replace("weight = 3", &format!("weight = 3\n{backend}"));
+    let config = parse(&text);
+    let desired = desired(&Inputs {
+        ports: &ports(),
+        health: &|target| match target.address.ip() == std::net::IpAddr::from([192, 0, 2, 11]) {
+            true => finding,
+            false => Finding::UP,
+        },
+        owns: &|_| Holding::ALONE,
+        ..Inputs::of(&config)
+    });
+    held(&desired.table, 11)
+}
+
+#[test]
+fn alpha_is_the_checks_else_the_servers_else_the_pools() {
+    let (up, down) = (Some((3, false)), Some((0, true)));
+    for (pool, backend, check, expected) in [
+        ("", "", "", up),
+        ("alpha = true", "", "", down),
+        ("alpha = true", "alpha = false", "", up),
+        ("", "alpha = true", "", down),
+        ("alpha = true", "alpha = true", ", alpha = false", up),
+        ("", "alpha = false", ", alpha = true", down),
+    ] {
+        let found = eleven(pool, backend, check, Finding::UNKNOWN);
+        assert_eq!(found, expected, "{pool}; {backend}; {check}");
+        let proved = Finding {
+            proved: true,
+            ..Finding::UNKNOWN
+        };
+        assert_eq!(
+            eleven(pool, backend, check, proved),
+            up,
+            "{pool}; {backend}; {check}"
+        );
+    }
+}
+
+#[test]
+fn a_failed_server_keeps_its_place_as_it_says_itself_else_its_pool() {
+    let (quiet, out) = (Some((0, true)), None);
+    for (pool, backend, expected) in [
+        ("", "", quiet),
+        ("", "inhibit_on_failure = false", out),
+        ("inhibit_on_failure = false", "", out),
+        ("inhibit_on_failure = false", "inhibit_on_failure = true", quiet),
+    ] {
+        let found = eleven(pool, backend, "", Health::Down.into());
+        assert_eq!(found, expected, "{pool}; {backend}");
+    }
+}
+
+#[test]
+fn what_checks_ask_for_moves_the_configured_weight() {
+    for (asked, weight) in [
+        (Asked::Is(7), 7),
+        (Asked::Is(0), 0),
+        (Asked::Plus(4), 7),
+        (Asked::Plus(-2), 1),
+        (Asked::Plus(-9), 0),
+        (Asked::Plus(i32::MAX), u16::MAX),
+    ] {
+        let finding = Finding {
+            weight: Some(asked),
+            ..Finding::UP
+        };
+        assert_eq!(eleven("", "", "", finding), Some((weight, false)), "{asked}");
     }
 }
 

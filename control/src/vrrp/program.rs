@@ -20,8 +20,21 @@ pub enum ProgramError {
     #[error("{0} can be changed by others than root: chown root and chmod go-w")]
     Writable(String),
     /// There is no such user.
-    #[error("there is no user \"{0}\": set `script_user`")]
-    NoUser(String),
+    #[error("there is no user \"{user}\": set `{key}` to one that exists")]
+    NoUser {
+        /// The user.
+        user: String,
+        /// The key of the configuration that names it.
+        key: &'static str,
+    },
+    /// There is no such group.
+    #[error("there is no group \"{group}\": set `{key}` to one that exists, or leave it out")]
+    NoGroup {
+        /// The group.
+        group: String,
+        /// The key of the configuration that names it.
+        key: &'static str,
+    },
     /// It did not end in time, and was killed with everything it started.
     #[error("it did not end within {0:?} and was killed")]
     TimedOut(Duration),
@@ -50,14 +63,63 @@ pub fn check(path: &Path) -> Result<(), ProgramError> {
     Ok(())
 }
 
-/// Runs a program as `user` and waits for its end, at most `limit`.
+/// Who runs a program.
+#[derive(Debug, Clone, Copy)]
+pub struct Account<'a> {
+    /// The user.
+    pub user: &'a str,
+    /// The group; `None`: the user's own.
+    pub group: Option<&'a str>,
+    /// The keys of the configuration that say so.
+    pub keys: (&'static str, &'static str),
+}
+
+impl Account<'_> {
+    /// The numbers of user and group.
+    fn ids(&self) -> Result<(u32, u32), ProgramError> {
+        let account = nix::unistd::User::from_name(self.user).map_err(std::io::Error::from)?;
+        let account = account.ok_or_else(|| ProgramError::NoUser {
+            user: self.user.to_owned(),
+            key: self.keys.0,
+        })?;
+        let Some(name) = self.group else {
+            return Ok((account.uid.as_raw(), account.gid.as_raw()));
+        };
+        let group = nix::unistd::Group::from_name(name).map_err(std::io::Error::from)?;
+        let group = group.ok_or_else(|| ProgramError::NoGroup {
+            group: name.to_owned(),
+            key: self.keys.1,
+        })?;
+        Ok((account.uid.as_raw(), group.gid.as_raw()))
+    }
+}
+
+/// Runs a program as the `script_user` of its section, see [`run_as`].
 ///
 /// # Errors
-/// It was refused, could not be started, or did not end in time.
+/// As [`run_as`].
 pub async fn run(
     path: &Path,
     arguments: &[&str],
     user: &str,
+    limit: Duration,
+) -> Result<ExitStatus, ProgramError> {
+    let account = Account {
+        user,
+        group: None,
+        keys: ("script_user", "script_group"),
+    };
+    run_as(path, arguments, account, limit).await
+}
+
+/// Runs a program as somebody and waits for its end, at most `limit`.
+///
+/// # Errors
+/// It was refused, could not be started, or did not end in time.
+pub async fn run_as(
+    path: &Path,
+    arguments: &[&str],
+    account: Account<'_>,
     limit: Duration,
 ) -> Result<ExitStatus, ProgramError> {
     check(path)?;
@@ -73,10 +135,9 @@ pub async fn run(
         .stderr(Stdio::null());
     command.process_group(0).kill_on_drop(true);
     if rustix::process::geteuid().is_root() {
-        let account = nix::unistd::User::from_name(user).map_err(std::io::Error::from)?;
-        let account = account.ok_or_else(|| ProgramError::NoUser(user.to_owned()))?;
+        let (uid, gid) = account.ids()?;
         // With a user given, the standard library clears the supplementary groups too.
-        command.gid(account.gid.as_raw()).uid(account.uid.as_raw());
+        command.gid(gid).uid(uid);
     }
     let mut child = command.spawn()?;
     let group = child

@@ -8,7 +8,7 @@ use weir_proto::health::datagram::Datagram;
 use weir_proto::health::dns::Query;
 use weir_proto::health::http::body::{Body, Digest};
 use weir_proto::health::http::{Get, HEAD_BYTES_MAX};
-use weir_proto::health::local::Script;
+use weir_proto::health::local::{NumberFile, Says, Script};
 use weir_proto::health::pattern::Pattern;
 use weir_proto::health::ping::Echo;
 use weir_proto::health::preset::{self, Login};
@@ -82,7 +82,13 @@ fn streams() -> Vec<(&'static str, Dialogue)> {
         ("check_sip", Dialogue::Talk(preset::sip("h"))),
         ("check_steps", Dialogue::Talk(steps)),
         ("check_grpc", Dialogue::Grpc("s".into())),
-        ("check_file", Dialogue::File("/weight".into())),
+        (
+            "check_file",
+            Dialogue::File(NumberFile {
+                path: "/weight".into(),
+                says: Says::Weight,
+            }),
+        ),
     ]
 }
 
@@ -92,16 +98,19 @@ fn others() -> Vec<(&'static str, Dialogue)> {
         send: b"?"[..].into(),
         expect: Some(Expect::Bytes(one_any_three())),
         require_reply: true,
+        short: false,
         reply_bytes: 1..=255,
     };
     let query = Query {
         name: "www.example.net".into(),
         kind: 6,
+        nxdomain: true,
     };
     let script = Script {
         path: "/usr/bin/true".into(),
         arguments: Vec::new(),
         user: "nobody".into(),
+        group: None,
         dynamic: true,
     };
     let through = |service: &str, tunnel| {

@@ -30,6 +30,8 @@ pub struct Pace {
     pub interval_down: Option<Duration>,
     /// A pass while down is followed by the next run at once, unless a flapping server is held down anyway.
     pub fast_recovery: bool,
+    /// Failures in a row that take a server down of which no run has passed yet, if those are others than `fall`.
+    pub fall_first: Option<u32>,
     /// Holds back a server that flaps.
     pub flap: Option<Flap>,
 }
@@ -100,11 +102,22 @@ impl Check {
         Self {
             schedule: Schedule::new(now, pace.interval, pace.jitter, pace.spread, seed),
             probe: Probe::new(dialogue, pace.timeout),
-            judge: Judge::new(initial, pace.rise, pace.fall).with_flap(pace.flap),
+            judge: Judge::new(initial, pace.rise, pace.fall)
+                .with_first(pace.fall_first)
+                .with_flap(pace.flap),
             pace,
             muted: false,
             started: now,
             actions: VecDeque::new(),
+        }
+    }
+
+    /// The same check of a server of which a run has passed before.
+    #[must_use]
+    pub fn with_proof(self) -> Self {
+        Self {
+            judge: self.judge.with_proof(),
+            ..self
         }
     }
 

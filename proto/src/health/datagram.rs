@@ -19,6 +19,8 @@ pub struct Datagram {
     pub expect: Option<Expect>,
     /// Whether silence fails.
     pub require_reply: bool,
+    /// An answer passes that ends before the bytes it must begin with do, if it is right so far, as in keepalived.
+    pub short: bool,
     /// How long the answer may be.
     pub reply_bytes: RangeInclusive<usize>,
 }
@@ -31,6 +33,7 @@ impl Datagram {
         }
         match self.expect.as_ref().map(|expect| expect.look(reply)) {
             None | Some(Found::Met(_)) => Progress::Pass,
+            Some(Found::More) if self.short => Progress::Pass,
             Some(Found::More) => Progress::Fail(Failure::Unexpected),
             Some(Found::Never(failure)) => Progress::Fail(failure),
         }
@@ -42,6 +45,32 @@ impl Datagram {
             Progress::Fail(Failure::AnswerTimeout)
         } else {
             Progress::Pass
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::talk::Masked;
+    use super::*;
+
+    #[test]
+    fn an_answer_that_ends_early_passes_where_it_may() {
+        let wanted = [1, 2, 3].map(|byte| Masked { byte, mask: 0xff });
+        let datagram = |short| Datagram {
+            send: Say::Bytes(Vec::new()),
+            expect: Some(Expect::Bytes(wanted.to_vec())),
+            require_reply: true,
+            short,
+            reply_bytes: 1..=255,
+        };
+        let unexpected = Progress::Fail(Failure::Unexpected);
+        assert_eq!(datagram(true).read(&[1, 2]), Progress::Pass);
+        assert_eq!(datagram(false).read(&[1, 2]), unexpected);
+        for short in [true, false] {
+            assert_eq!(datagram(short).read(&[1, 2, 3, 4]), Progress::Pass);
+            assert_eq!(datagram(short).read(&[1, 3]), unexpected);
+            assert_eq!(datagram(short).read(&[]), unexpected, "too short in any case");
         }
     }
 }

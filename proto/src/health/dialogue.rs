@@ -5,14 +5,13 @@ use super::dns::Query;
 use super::failure::Failure;
 use super::grpc::{self, GrpcReader};
 use super::http::{self, Get};
-use super::local::{self, Script};
+use super::local::{self, NumberFile, Script};
 use super::ping::Echo;
 use super::reader::Progress;
 use super::talk::{Talk, TalkReader};
 use super::through::{Through, ThroughReader};
 use crate::time::Instant;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 /// What a run says to the server and wants to hear.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,7 +33,7 @@ pub enum Dialogue {
     /// A program of this host.
     Script(Script),
     /// A number in a file of this host.
-    File(PathBuf),
+    File(NumberFile),
     /// The BFD session of this name.
     Bfd(String),
     /// A connection to the virtual address, sent to the server the way clients' packets are.
@@ -146,7 +145,7 @@ impl Reader {
                 Some(get) => reader.eof(get),
                 None => Progress::Pass,
             },
-            (Self::File(content), _) => local::weight(content),
+            (Self::File(content), Dialogue::File(file)) => file.read(content),
             _ => Progress::Fail(Failure::Truncated),
         }
     }

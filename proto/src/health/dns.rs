@@ -1,7 +1,7 @@
 //! One question over UDP, as keepalived's DNS_CHECK: type SOA and name "." unless configured.
 //!
-//! Any well-formed answer to the very question passes that says NOERROR or NXDOMAIN: the server did its work. SERVFAIL,
-//! REFUSED and the others fail. What answers another question (an old run's) is passed over. [`simple_dns`] reads it.
+//! Any well-formed answer to the very question passes that says NOERROR or, unless that is not wished, NXDOMAIN: the
+//! server did its work. SERVFAIL, REFUSED and the others fail; keepalived takes NOERROR alone. What answers another question (an old run's) is passed over. [`simple_dns`] reads it.
 
 use super::failure::Failure;
 use super::reader::Progress;
@@ -14,6 +14,8 @@ pub struct Query {
     pub name: String,
     /// The type asked for, by its number.
     pub kind: u16,
+    /// Whether NXDOMAIN passes.
+    pub nxdomain: bool,
 }
 
 impl Query {
@@ -46,8 +48,36 @@ impl Query {
             return not_dns;
         }
         match packet.rcode() {
-            RCODE::NoError | RCODE::NameError => Progress::Pass,
+            RCODE::NoError => Progress::Pass,
+            RCODE::NameError if self.nxdomain => Progress::Pass,
             _ => Progress::Fail(Failure::Code("DNS answer code", u32::from(flags & 0x0f))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_does_not_exist_passes_where_it_may() {
+        let code = |rcode: u8, nxdomain| {
+            let query = Query {
+                name: "www.example.net".into(),
+                kind: 6,
+                nxdomain,
+            };
+            let mut answer = query.request(7);
+            answer[2] |= 0x80;
+            answer[3] = (answer[3] & 0xf0) | rcode;
+            query.read(7, &answer)
+        };
+        let failed = |code| Progress::Fail(Failure::Code("DNS answer code", code));
+        for nxdomain in [true, false] {
+            assert_eq!(code(0, nxdomain), Progress::Pass);
+            assert_eq!(code(2, nxdomain), failed(2));
+        }
+        assert_eq!(code(3, true), Progress::Pass);
+        assert_eq!(code(3, false), failed(3));
     }
 }

@@ -92,13 +92,31 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What a run asks for about its server's weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// This weight.
+    Is(u16),
+    /// The configured one, and so much more.
+    Plus(i32),
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Is(weight) => write!(f, "{weight}"),
+            Self::Plus(more) => write!(f, "{more:+}"),
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The server answered as it should.
     Pass,
     /// It did, and this is the weight it is worth now.
-    Weight(u16),
+    Weight(Asked),
     /// It did not, and why.
     Fail(Failure),
 }

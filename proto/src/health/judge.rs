@@ -4,9 +4,10 @@
 //! row; an outcome that agrees with the present state starts the count anew. keepalived's `retry n` is `fall = n + 1`
 //! with `rise = 1`.
 //!
-//! Two things bend that rule. A server that **flaps** ([`Flap`]) stays down until no run has failed for a while, whatever
-//! passes: one that comes and goes costs every client that meets it in the wrong moment. And a server that is
-//! **suspected** ([`Judge::suspect`]), because its traffic shows unanswered connections, goes down at the next failure.
+//! Three things bend that rule. A server of which no run has passed yet may go down by fewer failures
+//! ([`Judge::with_first`]): keepalived takes the first one as enough, because nothing speaks for the server so far. A
+//! server that **flaps** ([`Flap`]) stays down until no run has failed for a while, whatever passes: one that comes and
+//! goes costs every client that meets it in the wrong moment. And a server that is **suspected** ([`Judge::suspect`]), because its traffic shows unanswered connections, goes down at the next failure.
 
 use crate::time::{Duration, Instant};
 use core::fmt;
@@ -51,6 +52,10 @@ pub struct Judge {
     rise: u32,
     fall: u32,
     against: u32,
+    /// Instead of `fall`, until a run has passed.
+    first: Option<u32>,
+    /// A run has passed.
+    proved: bool,
     flap: Option<Flap>,
     /// The last falls, at most as many as make a flap.
     falls: VecDeque<Instant>,
@@ -68,6 +73,8 @@ impl Judge {
             rise: rise.max(1),
             fall: fall.max(1),
             against: 0,
+            first: None,
+            proved: false,
             flap: None,
             falls: VecDeque::new(),
             flapping: false,
@@ -80,6 +87,21 @@ impl Judge {
     #[must_use]
     pub fn with_flap(self, flap: Option<Flap>) -> Self {
         Self { flap, ..self }
+    }
+
+    /// Until a run has passed, so many failures are enough; `None`: as many as later.
+    #[must_use]
+    pub fn with_first(self, first: Option<u32>) -> Self {
+        Self {
+            first: first.map(|count| count.max(1)),
+            ..self
+        }
+    }
+
+    /// A run has passed before this judge began.
+    #[must_use]
+    pub fn with_proof(self) -> Self {
+        Self { proved: true, ..self }
     }
 
     /// The present verdict.
@@ -96,7 +118,7 @@ impl Judge {
     pub fn needed(&self) -> u32 {
         match self.health {
             Health::Up if self.suspected => 1,
-            Health::Up => self.fall,
+            Health::Up => self.first.filter(|_| !self.proved).unwrap_or(self.fall),
             Health::Down => self.rise,
         }
     }
@@ -117,6 +139,7 @@ impl Judge {
         if !passed {
             self.last_failure = now;
         }
+        self.proved |= passed;
         let says = if passed { Health::Up } else { Health::Down };
         if says == self.health {
             self.against = 0;

@@ -39,7 +39,7 @@ pub mod through;
 
 pub use check::Check;
 pub use dialogue::Dialogue;
-pub use failure::{Failure, Fault, Outcome};
+pub use failure::{Asked, Failure, Fault, Outcome};
 pub use judge::{Health, Judge};
 pub use probe::Probe;
 pub use schedule::Schedule;

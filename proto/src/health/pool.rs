@@ -82,6 +82,8 @@ pub struct Member {
     pub weight: u16,
     /// An operator lets it take no new flows.
     pub drain: bool,
+    /// Whether it keeps its flows and its place when it fails; `None`: as the policy says.
+    pub inhibit: Option<bool>,
 }
 
 /// What a server gets.
@@ -174,8 +176,8 @@ pub fn decide(policy: &Policy, members: &[Member], quorum_was: Option<bool>, now
                 next = next.into_iter().chain(late).min();
                 Seat::Held(member.weight)
             }
-            (_, _, Health::Down) => gone(policy.inhibit, Why::Down),
-            (false, true, Health::Up) => gone(policy.inhibit, Why::NoQuorum),
+            (_, _, Health::Down) => gone(stays(policy, member), Why::Down),
+            (false, true, Health::Up) => gone(stays(policy, member), Why::NoQuorum),
         });
     }
     Decision {
@@ -194,6 +196,11 @@ pub fn decide(policy: &Policy, members: &[Member], quorum_was: Option<bool>, now
 
 fn gone(inhibit: bool, why: Why) -> Seat {
     if inhibit { Seat::Quiet(why) } else { Seat::Out(why) }
+}
+
+/// Whether a server that takes nothing new keeps its place.
+fn stays(policy: &Policy, member: &Member) -> bool {
+    member.inhibit.unwrap_or(policy.inhibit)
 }
 
 fn weight(member: &Member) -> u64 {

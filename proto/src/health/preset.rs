@@ -160,6 +160,7 @@ pub fn sip_datagram(host: &str) -> Datagram {
         },
         expect: Some(Expect::Sip),
         require_reply: true,
+        short: false,
         reply_bytes: 0..=usize::MAX,
     }
 }

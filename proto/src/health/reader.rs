@@ -1,6 +1,6 @@
 //! What every dialogue shares: how the reading of an answer goes on.
 
-use super::failure::{Failure, Outcome};
+use super::failure::{Asked, Failure, Outcome};
 
 /// Where a run stands after what the server sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum Progress {
     /// So it has; this is said before the connection closes.
     Farewell(Vec<u8>),
     /// So it has, and this is the server's weight now.
-    Weight(u16),
+    Weight(Asked),
     /// The answer is wrong.
     Fail(Failure),
 }

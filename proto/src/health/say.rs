@@ -5,6 +5,8 @@
 pub enum Say {
     /// The same in every run.
     Bytes(Vec<u8>),
+    /// So many bytes at random, others in every run.
+    Random(u16),
     /// RFC 3261 §11: OPTIONS. A server answers a request whose branch it has seen within 32 s with the answer it gave then (§17.2.2),
     /// whatever has become of it since.
     SipOptions {
@@ -20,6 +22,7 @@ impl Say {
     pub fn bytes(&self, token: u64) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => bytes.clone(),
+            Self::Random(count) => random(token, *count),
             Self::SipOptions { transport, host } => sip_options(transport, host, token),
         }
     }
@@ -29,6 +32,18 @@ impl From<&[u8]> for Say {
     fn from(bytes: &[u8]) -> Self {
         Self::Bytes(bytes.to_vec())
     }
+}
+
+/// SplitMix64 from the run's token: nobody has to be kept from guessing them.
+fn random(token: u64, count: u16) -> Vec<u8> {
+    let mut state = token;
+    let mut draw = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).to_be_bytes()[0]
+    };
+    (0..count).map(|_| draw()).collect()
 }
 
 fn sip_options(transport: &str, host: &str, token: u64) -> Vec<u8> {
@@ -50,6 +65,14 @@ fn sip_options(transport: &str, host: &str, token: u64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn random_bytes_are_other_ones_in_every_run() {
+        let bytes = |token| Say::Random(32).bytes(token);
+        assert_eq!(bytes(1).len(), 32);
+        assert_ne!(bytes(1), bytes(2));
+        assert_eq!(bytes(1), bytes(1));
+    }
 
     #[test]
     fn every_run_asks_a_new_question_by_sip() {

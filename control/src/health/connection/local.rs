@@ -3,7 +3,7 @@
 use super::super::Sessions;
 use super::complaint;
 use super::task::{Event, Line, Task};
-use crate::vrrp::program::{self, ProgramError};
+use crate::vrrp::program::{self, Account, ProgramError};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -16,7 +16,12 @@ pub(super) fn script(script: Script, limit: Duration) -> Task {
     Task::start_detached(move |line| async move {
         line.tell(Event::Connected).await;
         let arguments: Vec<&str> = script.arguments.iter().map(String::as_str).collect();
-        let end = match program::run(&script.path, &arguments, &script.user, limit).await {
+        let account = Account {
+            user: &script.user,
+            group: script.group.as_deref(),
+            keys: ("user", "group"),
+        };
+        let end = match program::run_as(&script.path, &arguments, account, limit).await {
             Ok(status) => ended(&script.path, status),
             // The run's own deadline is the same.
             Err(ProgramError::TimedOut(_)) => return,

@@ -14,6 +14,8 @@ use weir_proto::health::probe::Fault;
 pub(in crate::health) struct Stream {
     wire: Wire,
     unsent: Vec<u8>,
+    /// TLS must end with its closing alert.
+    close_notify: bool,
 }
 
 pub(super) enum Wire {
@@ -29,6 +31,7 @@ pub(super) fn open(
     let connecting = connect(target);
     let tls = target.tls.clone();
     async move {
+        let close_notify = tls.as_ref().is_some_and(|tls| tls.close_notify);
         let stream = connecting.await.map_err(|error| fault(&error))?;
         let wire = match tls {
             None => Wire::Plain(stream),
@@ -37,6 +40,7 @@ pub(super) fn open(
         Ok(Stream {
             wire,
             unsent: Vec::new(),
+            close_notify,
         })
     }
 }
@@ -72,7 +76,10 @@ impl Stream {
             Ok(0) => Ok(None),
             Ok(count) => Ok(Some(count)),
             // Many servers close TCP without TLS's closing alert.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !self.close_notify => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(io::Error::other(
+                rustls::Error::General("the connection ended without TLS's closing alert".into()),
+            )),
             Err(error) => Err(error),
         }
     }

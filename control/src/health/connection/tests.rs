@@ -25,10 +25,12 @@ fn target(address: SocketAddr, dialogue: Dialogue, interval: Duration) -> Target
             retry: None,
             interval_down: None,
             fast_recovery: false,
+            fall_first: None,
             flap: None,
         },
         source: Source::default(),
         tls: None,
+        log_all_failures: false,
     }
 }
 

@@ -1,10 +1,11 @@
 //! TLS towards a checked server, by rustls. keepalived's default is ours: the certificate is not checked unless asked for.
 
 use super::{complaint, fault};
+use pkcs8::{EncryptedPrivateKeyInfo, SecretDocument};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::collections::HashMap;
 use std::io;
@@ -25,6 +26,8 @@ pub struct Tls {
     pub name: Option<String>,
     /// The server's address.
     pub address: IpAddr,
+    /// Whether a connection must end with TLS's closing alert.
+    pub close_notify: bool,
 }
 
 /// The PEM files of a check's TLS.
@@ -32,13 +35,37 @@ pub struct Tls {
 pub struct Files {
     /// Whose certificates are trusted; `None`: the server's certificate is not checked.
     pub authorities: Option<PathBuf>,
-    /// The certificate shown to a server that asks for one, and its key; `None`: none is shown.
-    pub own: Option<(PathBuf, PathBuf)>,
+    /// What is shown to a server that asks for a certificate; `None`: nothing.
+    pub own: Option<Own>,
+    /// Whether the server is told its name (SNI).
+    pub tells_name: bool,
+}
+
+/// A certificate and its key.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Own {
+    /// The certificate, and those between it and an authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The password of an encrypted key.
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for Own {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let password = self.password.as_ref().map(|_| "(hidden)");
+        f.debug_struct("Own")
+            .field("certificate", &self.certificate)
+            .field("key", &self.key)
+            .field("password", &password)
+            .finish()
+    }
 }
 
 impl Files {
     fn all(&self) -> impl Iterator<Item = &Path> {
-        let own = self.own.iter().flat_map(|(certificate, key)| [certificate, key]);
+        let own = self.own.iter().flat_map(|own| [&own.certificate, &own.key]);
         self.authorities.iter().chain(own).map(PathBuf::as_path)
     }
 
@@ -115,20 +142,38 @@ fn make(files: &Files, protocol: Protocol) -> io::Result<ClientConfig> {
             .with_custom_certificate_verifier(Arc::new(Anybody(provider))),
     };
     let mut config = match &files.own {
-        Some((certificate, key)) => {
-            let key = PrivateKeyDer::from_pem_file(key).map_err(io::Error::other)?;
-            builder
-                .with_client_auth_cert(certificates(certificate)?, key)
-                .map_err(io::Error::other)?
-        }
+        Some(own) => builder
+            .with_client_auth_cert(certificates(&own.certificate)?, key(own)?)
+            .map_err(io::Error::other)?,
         None => builder.with_no_client_auth(),
     };
     // A check must meet the server as a new client does.
+    config.enable_sni = files.tells_name;
     config.resumption = rustls::client::Resumption::disabled();
     if !protocol.is_empty() {
         config.alpn_protocols = vec![protocol.to_vec()];
     }
     Ok(config)
+}
+
+fn key(own: &Own) -> io::Result<PrivateKeyDer<'static>> {
+    let Some(password) = &own.password else {
+        return PrivateKeyDer::from_pem_file(&own.key).map_err(io::Error::other);
+    };
+    let text = std::fs::read_to_string(&own.key)?;
+    if !text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+        return Err(io::Error::other(
+            "`key` is not encrypted as PKCS #8: leave `key_password` out, or use `openssl pkcs8 -topk8 -v2 aes-256-cbc`",
+        ));
+    }
+    let (_, encrypted) = SecretDocument::from_pem(&text)
+        .map_err(|error| io::Error::other(format!("`key` is not one key in PEM: {error}")))?;
+    let encrypted = EncryptedPrivateKeyInfo::try_from(encrypted.as_bytes())
+        .map_err(|error| io::Error::other(format!("`key` is not PKCS #8: {error}")))?;
+    let plain = encrypted.decrypt(password).map_err(|_| {
+        io::Error::other("`key_password` does not open `key`, or it is encrypted in another way than AES")
+    })?;
+    Ok(PrivatePkcs8KeyDer::from(plain.as_bytes().to_vec()).into())
 }
 
 fn roots(file: &Path) -> io::Result<RootCertStore> {
@@ -194,3 +239,6 @@ impl ServerCertVerifier for Anybody {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

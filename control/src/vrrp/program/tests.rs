@@ -70,7 +70,32 @@ async fn programs_run_without_rights_and_die_with_their_children() {
     );
     assert!(matches!(
         run(&unprivileged, &[], "no-such-user", limit).await,
-        Err(ProgramError::NoUser(_))
+        Err(ProgramError::NoUser {
+            key: "script_user",
+            ..
+        })
+    ));
+    let account = |user, group| Account {
+        user,
+        group,
+        keys: ("user", "group"),
+    };
+    let error = run_as(&unprivileged, &[], account("no-such-user", None), limit).await;
+    let told = error.unwrap_err().to_string();
+    assert_eq!(
+        told,
+        "there is no user \"no-such-user\": set `user` to one that exists"
+    );
+    let in_group = script(
+        &folder,
+        "group",
+        "test \"$(id -gn)\" = daemon && test \"$(id -G | wc -w)\" = 1",
+    );
+    let ended = run_as(&in_group, &[], account("nobody", Some("daemon")), limit).await;
+    assert!(ended.unwrap().success());
+    assert!(matches!(
+        run_as(&in_group, &[], account("nobody", Some("no-such-group")), limit).await,
+        Err(ProgramError::NoGroup { key: "group", .. })
     ));
     // The child holds on to nothing of ours, but must not outlive its parent.
     let slow = script(&folder, "slow", "sleep 987 & sleep 987");

@@ -18,6 +18,7 @@ fn pace(rise: u32, fall: u32) -> Pace {
         retry: None,
         interval_down: None,
         fast_recovery: false,
+        fall_first: None,
         flap: None,
     }
 }

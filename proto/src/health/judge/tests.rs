@@ -13,6 +13,37 @@ const TABLE: &[(u32, u32, Health, &str, &str)] = &[
     (1, u32::MAX, Health::Up, "------", "UUUUUU"),
 ];
 
+/// The same with `first`: (first, fall, proved before, outcomes, verdicts), from up, with rise 1.
+const FIRST: &[(Option<u32>, u32, bool, &str, &str)] = &[
+    (None, 2, false, "--+", "UDU"),
+    (Some(1), 3, false, "-+---", "DUUUD"),
+    (Some(1), 3, false, "+---", "UUUD"),
+    (Some(1), 3, true, "---", "UUD"),
+    (Some(4), 2, false, "---+--", "UUUUUD"),
+    (Some(0), 3, false, "-", "D"),
+];
+
+#[test]
+fn fewer_failures_are_enough_until_a_run_has_passed() {
+    for &(first, fall, proved, outcomes, verdicts) in FIRST {
+        let mut judge = Judge::new(Health::Up, 1, fall).with_first(first);
+        if proved {
+            judge = judge.with_proof();
+        }
+        let seen: String = outcomes
+            .chars()
+            .map(|outcome| {
+                judge.observe(Instant::ZERO, outcome == '+');
+                match judge.health() {
+                    Health::Up => 'U',
+                    Health::Down => 'D',
+                }
+            })
+            .collect();
+        assert_eq!(seen, verdicts, "first {first:?}, fall {fall}, {outcomes}");
+    }
+}
+
 #[test]
 fn verdicts_follow_the_table() {
     for &(rise, fall, start, outcomes, verdicts) in TABLE {

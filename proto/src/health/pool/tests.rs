@@ -28,6 +28,7 @@ fn member(word: &str) -> Member {
         was_up: true,
         weight: number.parse().unwrap(),
         drain: false,
+        inhibit: None,
     };
     match rest.split_at_checked(1) {
         None => {}
@@ -309,4 +310,27 @@ fn the_limit_holds_over_random_histories() {
         );
     }
     assert!(went > 100 && waited > 100, "{went} went, {waited} waited");
+}
+
+#[test]
+fn a_server_may_differ_from_its_pool_about_keeping_its_place() {
+    let mut failed = members("3 2- 1-");
+    failed[1].inhibit = Some(false);
+    failed[2].inhibit = Some(true);
+    let inhibited = decide(&PLAIN, &failed, None, NOW);
+    assert_eq!(short(&inhibited), "3 o q -");
+    let policy = Policy {
+        inhibit: false,
+        ..PLAIN
+    };
+    failed[1].inhibit = None;
+    assert_eq!(short(&decide(&policy, &failed, None, NOW)), "3 o q -");
+    let mut standing_by = members("1 1");
+    standing_by[0].inhibit = Some(true);
+    let sorry = Policy { quorum: 5, ..SORRY };
+    let sorry = Policy {
+        inhibit: false,
+        ..sorry
+    };
+    assert_eq!(short(&decide(&sorry, &standing_by, None, NOW)), "qs os 1");
 }

@@ -4,7 +4,7 @@
 use super::*;
 use crate::health::http::body::{Body, Digest};
 use crate::health::http::{Get, HEAD_BYTES_MAX};
-use crate::health::local::Script;
+use crate::health::local::{NumberFile, Says, Script};
 use crate::health::pattern::Pattern;
 use crate::health::ping::Echo;
 use crate::health::talk::{REPLY_BYTES_MAX, Talk};
@@ -50,17 +50,20 @@ fn dialogues() -> Vec<(Dialogue, Vec<&'static [u8]>)> {
     let question = dns::Query {
         name: "www.example.net".into(),
         kind: 6,
+        nxdomain: true,
     };
     let any = datagram::Datagram {
         send: b"?"[..].into(),
         expect: None,
         require_reply: true,
+        short: false,
         reply_bytes: 1..=255,
     };
     let script = Script {
         path: "/bin/true".into(),
         arguments: vec![],
         user: "nobody".into(),
+        group: None,
         dynamic: true,
     };
     let through = Through {
@@ -88,7 +91,7 @@ fn dialogues() -> Vec<(Dialogue, Vec<&'static [u8]>)> {
         (Dialogue::Ping(Echo::V4), vec![b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0"]),
         (Dialogue::Grpc("s".into()), vec![b"\0\0\0\0\x02\x08\x01"]),
         (Dialogue::Script(script), vec![b""]),
-        (Dialogue::File("/x".into()), vec![b" 12\n"]),
+        (Dialogue::File(NumberFile { path: "/x".into(), says: Says::Weight }), vec![b" 12\n"]),
         (Dialogue::Bfd("b".into()), vec![b""]),
         (Dialogue::Through(through), vec![b"\x45\0\0\x28\0\0\x40\0\x40\x06\0\0\xc0\0\x02\x64\xc0\0\x02\x02\0\x50\x9c\x40\0\0\0\x01\0\0\0\x02\x50\x12\x04\0\0\0\0\0"]),
     ]

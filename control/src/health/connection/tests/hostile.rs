@@ -100,6 +100,7 @@ async fn hostile_servers_neither_fill_memory_nor_end_the_checker() {
     let query = Query {
         name: "www.example.net".into(),
         kind: 6,
+        nxdomain: true,
     };
     let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let settings_without_end = b"\0\0\0\x04\0\0\0\0\0";
@@ -107,6 +108,7 @@ async fn hostile_servers_neither_fill_memory_nor_end_the_checker() {
         files: tls::Files::default(),
         name: Some("www.example.net".into()),
         address: address.ip(),
+        close_notify: false,
     };
     let table = [
         (Manner::Reset, http(), false),

@@ -21,6 +21,7 @@ async fn probes_come_from_where_they_are_told() {
         send: b"?"[..].into(),
         expect: None,
         require_reply: true,
+        short: false,
         reply_bytes: 0..=255,
     };
     let mut targets = [

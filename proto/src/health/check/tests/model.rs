@@ -126,6 +126,7 @@ fn assert_never_empty(servers: &[Server], now: Instant, seed: u64) {
         was_up: true,
         weight: 1,
         drain: false,
+        inhibit: None,
     };
     let members: Vec<Member> = servers.iter().map(member).collect();
     let decision = pool::decide(&policy, &members, Some(true), now);
