@@ -96,7 +96,7 @@ impl Connection {
             Self::Open { open, buffer } => match open.read(buffer).await {
                 Ok(Some(count)) => Input::Read(&buffer[..count]),
                 Ok(None) => Input::Eof,
-                Err(error) => Input::Broken(fault(&error)),
+                Err(fault) => Input::Broken(fault),
             },
             Self::Task { task, buffer } => match task.next().await {
                 Event::Bound(near) => Input::Bound(near),
@@ -131,10 +131,13 @@ impl Connection {
 
 impl Open {
     /// Sends what is unsent, then reads once; `None` at the stream's end.
-    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Fault> {
         match self {
             Self::Stream(stream) => stream.read(buffer).await,
-            Self::Datagrams(socket) => socket.read(buffer).await.map(Some),
+            Self::Datagrams(socket) => match socket.read(buffer).await {
+                Ok(count) => Ok(Some(count)),
+                Err(error) => Err(fault(&error)),
+            },
         }
     }
 }

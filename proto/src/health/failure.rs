@@ -13,6 +13,8 @@ pub enum Fault {
     Reset,
     /// The server's TLS handshake failed.
     Tls,
+    /// The server ended the connection without TLS's closing alert (RFC 8446 §6.1).
+    TlsTruncated,
     /// The server's certificate is not one that is trusted for its name, or is not valid now.
     Certificate,
     /// The server does not speak the check's protocol.
@@ -67,6 +69,7 @@ impl fmt::Display for Failure {
             Self::Connection(Fault::Unreachable) => "unreachable: no route, or the host is gone",
             Self::Connection(Fault::Reset) => "the server reset the connection",
             Self::Connection(Fault::Tls) => "the TLS handshake failed",
+            Self::Connection(Fault::TlsTruncated) => "the server ended TLS without its closing alert",
             Self::Connection(Fault::Certificate) => "the server's certificate is not trusted for its name",
             Self::Connection(Fault::Protocol) => "the server does not speak the protocol of the check",
             Self::Connection(Fault::File) => "the file is missing or cannot be read",

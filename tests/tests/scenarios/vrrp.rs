@@ -251,7 +251,7 @@ impl Pipe {
 }
 
 /// Without keepalived on the machine there is nothing to compare with.
-fn keepalived_is_here() -> bool {
+pub(crate) fn keepalived_is_here() -> bool {
     let here = ["/usr/sbin/keepalived", "/usr/bin/keepalived"]
         .iter()
         .any(|path| Path::new(path).exists());

@@ -67,7 +67,7 @@ impl Stream {
     }
 
     /// Sends what is unsent, then reads once; `None` at the end.
-    pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    pub(super) async fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Fault> {
         let read = match &mut self.wire {
             Wire::Plain(stream) => exchange(stream, &mut self.unsent, buffer).await,
             Wire::Tls(stream) => exchange(stream, &mut self.unsent, buffer).await,
@@ -77,10 +77,8 @@ impl Stream {
             Ok(count) => Ok(Some(count)),
             // Many servers close TCP without TLS's closing alert.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !self.close_notify => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(io::Error::other(
-                rustls::Error::General("the connection ended without TLS's closing alert".into()),
-            )),
-            Err(error) => Err(error),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Fault::TlsTruncated),
+            Err(error) => Err(fault(&error)),
         }
     }
 }

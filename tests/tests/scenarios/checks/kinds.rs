@@ -10,8 +10,8 @@ use weir_tests::lab::{LabError, run, wait_until};
 use weir_tests::scenario::scenario;
 
 use super::servers::{
-    self, DNS, ECHO, GRPC, GRPC_SICK, HTTP, HTTPS, HTTPS_EXPIRED, HTTPS_MUTUAL, HTTPS_UNTRUSTED, MUTE,
-    POSTGRES, SMTP, Servers,
+    self, DNS, ECHO, GRPC, GRPC_SICK, HTTP, HTTPS, HTTPS_ABRUPT, HTTPS_EXPIRED, HTTPS_MUTUAL,
+    HTTPS_UNTRUSTED, MUTE, POSTGRES, SMTP, Servers,
 };
 use super::stranger::Stranger;
 use super::{
@@ -66,6 +66,12 @@ fn web_rows() -> Vec<Row> {
             "the answer's body has another digest",
         ),
         one(
+            "http-options",
+            r#"http = { regex = "^ HELLO $ # shouted", regex_options = ["caseless", "multiline", "extended"] }"#,
+            HTTP,
+            "passed",
+        ),
+        one(
             "http-regex",
             r#"http = { regex = "llo", regex_offset_min = 3 }"#,
             HTTP,
@@ -114,6 +120,30 @@ fn web_rows() -> Vec<Row> {
             r#"http = { host = "www.example.net" }, tls = { ca = "{dir}/ca.pem", certificate = "{dir}/good.pem", key = "{dir}/good.key" }"#,
             HTTPS_MUTUAL,
             "passed",
+        ),
+        one(
+            "https-locked",
+            r#"http = { host = "www.example.net" }, tls = { ca = "{dir}/ca.pem", certificate = "{dir}/good.pem", key = "{dir}/locked.key", key_password = "secret" }"#,
+            HTTPS_MUTUAL,
+            "passed",
+        ),
+        one(
+            "https-no-sni",
+            r#"http = { host = "www.example.net" }, tls = { ca = "{dir}/ca.pem", sni = false }"#,
+            HTTPS,
+            UNTRUSTED,
+        ),
+        one(
+            "https-abrupt",
+            r#"http = { regex = "hello" }, tls = {}"#,
+            HTTPS_ABRUPT,
+            "passed",
+        ),
+        one(
+            "https-close",
+            r#"http = { regex = "hello" }, tls = { close_notify = true }"#,
+            HTTPS_ABRUPT,
+            "the server ended TLS without its closing alert",
         ),
         one(
             "https-unknown",
@@ -214,6 +244,17 @@ fn host_rows() -> Vec<Row> {
             "passed, weight 7",
             "the answer is not a weight: write one number from 0 to 65535",
         ),
+        portless(
+            "file-moves",
+            r#"file = { path = "{dir}/weight", multiplier = 2, reverse = true }"#,
+            "passed, weight -14",
+            "the answer is not a number: write one from -2147483647 to 2147483647",
+        ),
+        fails(
+            "file-fault",
+            r#"file = { path = "{dir}/fault", multiplier = 0 }"#,
+            "number in the file 3",
+        ),
         fails(
             "file-missing",
             r#"file = { path = "{dir}/no-such" }"#,
@@ -301,6 +342,16 @@ fn script_rows() -> Vec<Row> {
             "passed",
         ),
         always(
+            "script-group",
+            r#"script = { path = "/usr/bin/bash", arguments = ["-c", "test $(id -G) = $(getent group daemon | cut -d: -f3)"], group = "daemon" }"#,
+            "passed",
+        ),
+        always(
+            "script-nobody",
+            r#"script = { path = "/usr/bin/true", user = "weir-no-such" }"#,
+            NOT_DONE,
+        ),
+        always(
             "script-writable",
             r#"script = { path = "{dir}/writable" }"#,
             NOT_DONE,
@@ -327,6 +378,7 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<(), LabError> {
 
 /// What the checks of this host look at while all is well: a weight, and a sign that a program looks for.
 fn host_is_well(dir: &Path, well: bool) -> Result<(), LabError> {
+    write(dir, "fault", "3\n")?;
     write(dir, "weight", if well { "7\n" } else { "seven\n" })?;
     if well {
         return write(dir, "up", "");

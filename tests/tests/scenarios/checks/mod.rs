@@ -4,6 +4,7 @@
 //! service with a backend for each server it is tried on; what `weirctl backend` says of each must come to be what the row
 //! says. Nothing is required to be so at once, so a slow machine only takes longer.
 
+mod keepalived;
 mod kinds;
 mod packaged;
 mod servers;

@@ -20,6 +20,8 @@ pub(super) const HTTPS: u16 = 443;
 pub(super) const HTTPS_UNTRUSTED: u16 = 8443;
 /// With one whose time is over.
 pub(super) const HTTPS_EXPIRED: u16 = 8_445;
+/// It ends connections without a word.
+pub(super) const HTTPS_ABRUPT: u16 = 8_446;
 /// It asks for its clients' certificates.
 pub(super) const HTTPS_MUTUAL: u16 = 8_444;
 pub(super) const SMTP: u16 = 25;
@@ -108,6 +110,13 @@ impl Servers {
             "/usr/bin/python3",
             &format!("-m aiosmtpd -n -l 0.0.0.0:{SMTP}"),
         )?;
+        let script = dir.join("abrupt_server.py");
+        fs::write(&script, include_str!("abrupt_server.py")).map_err(failed("write a server"))?;
+        let served = format!(
+            "{} {shown}/good.pem {shown}/good.key {HTTPS_ABRUPT}",
+            script.display()
+        );
+        start("abrupt", "/usr/bin/python3", &served)?;
         let data = data(dir);
         start(
             "postgres",
@@ -169,6 +178,10 @@ pub(super) fn certificates(dir: &Path) -> Result<(), LabError> {
         "req -x509 {key} -CA {shown}/ca.pem -CAkey {shown}/ca.key -keyout {shown}/good.key -out {shown}/good.pem {name}"
     );
     run("openssl", &good)?;
+    let locked = format!(
+        "pkcs8 -topk8 -v2 aes-256-cbc -passout pass:secret -in {shown}/good.key -out {shown}/locked.key"
+    );
+    run("openssl", &locked)?;
     let own = format!("req -x509 {key} -keyout {shown}/own.key -out {shown}/own.pem {name}");
     run("openssl", &own)?;
     // Only `openssl ca` takes dates in every version.
