@@ -78,6 +78,8 @@ pub struct Vrrp {
     pub link_up_delay_ms: u32,
     /// And as down only when it has been for this long.
     pub link_down_delay_ms: u32,
+    /// For how long connections are relayed to a director that lives and held the addresses before; 0: never.
+    pub relay_ms: u32,
     /// Whose manners: weir's, keepalived's, or those of RFC 9568 to the letter.
     pub rules: VrrpRules,
     /// How advertisements are authenticated.

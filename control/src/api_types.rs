@@ -527,10 +527,10 @@ pub struct Drops {
     pub reasons: Vec<Reason>,
 }
 
-/// Why packets were dropped or given to the host.
+/// Why packets were dropped or given to the host; or, of packets that were sent, what is remarkable about them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// `drop` or `punt`.
+    /// `drop`, `punt` or `tx`.
     pub verdict: String,
     /// The reason's name.
     pub name: String,

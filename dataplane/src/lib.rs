@@ -34,4 +34,4 @@ pub mod verdict;
 
 pub use packet::{FrameBuf, Packet};
 pub use parse::Meta;
-pub use verdict::{DropReason, PortId, PuntReason, Verdict, WorkerId};
+pub use verdict::{DropReason, PortId, PuntReason, TxReason, Verdict, WorkerId};

@@ -10,7 +10,7 @@ use crate::hash::Seed;
 use crate::persist::Templates;
 use crate::steer::{OwnerIndex, Steering};
 use crate::tables::Limits;
-use crate::verdict::{DropReason, PuntReason};
+use crate::verdict::{DropReason, PuntReason, TxReason};
 
 /// Ways through the packet path that give the same result; the tests run all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,17 +131,19 @@ impl Shared {
     }
 }
 
-/// Reason counters: drops first, punts behind them, both in the order of their `ALL`.
-pub const REASONS: usize = DropReason::COUNT + PuntReason::COUNT;
+/// Reason counters: drops first, then punts, then what is sent, each in the order of its `ALL`.
+pub const REASONS: usize = DropReason::COUNT + PuntReason::COUNT + TxReason::COUNT;
 
-/// Name and hint of every reason counter, in order.
-pub fn reason_names() -> impl Iterator<Item = (&'static str, &'static str)> {
+/// Verdict, name and hint of every reason counter, in order.
+pub fn reason_names() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     let drops = DropReason::ALL
         .iter()
-        .map(|reason| (reason.name(), reason.hint()));
-    drops.chain(
-        PuntReason::ALL
-            .iter()
-            .map(|reason| (reason.name(), reason.hint())),
-    )
+        .map(|reason| ("drop", reason.name(), reason.hint()));
+    let punts = PuntReason::ALL
+        .iter()
+        .map(|reason| ("punt", reason.name(), reason.hint()));
+    let sent = TxReason::ALL
+        .iter()
+        .map(|reason| ("tx", reason.name(), reason.hint()));
+    drops.chain(punts).chain(sent)
 }

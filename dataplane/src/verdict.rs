@@ -127,6 +127,8 @@ reasons! {
         NoHostInterface = "no_host_interface", "for the box itself, but the port has no kernel interface; set host_interface in [[port]]";
         /// The queue to another worker did not take it.
         SteerFull = "steer_full", "the queue to another worker is full: that worker cannot keep up";
+        /// Back from the director it would be relayed to.
+        RelayLoop = "relay_loop", "came from the director it would be relayed to: two directors both hold the address; see weirctl vrrp";
         /// A worker stopped while packets waited for it.
         WorkerGone = "worker_gone", "the worker the packet waited for has stopped; see the log for its panic";
     }
@@ -149,6 +151,21 @@ reasons! {
         OtherEthertype = "other_ethertype", "frames that are neither IP nor ARP (LLDP, LACP, ...), for the kernel interface";
         /// The next hop's MAC is not known yet: the packet waits, unchanged, and is processed again.
         NeighborWanted = "neighbor_wanted", "the next hop's MAC address is being resolved; lasting counts mean it does not answer ARP or ND";
+    }
+}
+
+reasons! {
+    /// What is worth counting of packets that are sent.
+    TxReason {
+        /// To another director, which knows the connection.
+        Relayed = "relayed", "sent to the director that held the address before, which knows the connection; relay_ms in [[vrrp]] says for how long";
+    }
+}
+
+impl TxReason {
+    /// Its counter, behind those of the others.
+    pub const fn counter(self) -> usize {
+        DropReason::COUNT + PuntReason::COUNT + self.index()
     }
 }
 

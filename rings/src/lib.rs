@@ -85,7 +85,7 @@
 //! - progress: that a loop ends is argued by its bound, not modelled.
 
 /// Version of everything laid out in shared memory. Raise it with any change of layout or meaning.
-const LAYOUT_VERSION: u64 = 3;
+const LAYOUT_VERSION: u64 = 4;
 
 /// What the two processes must agree on: layout version, record and line sizes, byte order.
 pub const ABI: u64 = LAYOUT_VERSION << 32

@@ -181,6 +181,12 @@ pub(crate) static SECTION: Section = Section {
             "and as down only after this time",
         ),
         key(
+            "relay_ms",
+            "a whole number from 0 to 3600000",
+            Some("30000"),
+            "on taking the addresses from a director that lives, segments of connections unknown here go to it for this long; 0 beside one that is not weir",
+        ),
+        key(
             "rules",
             "\"weir\", \"keepalived\" or \"rfc9568\"",
             Some("\"weir\""),

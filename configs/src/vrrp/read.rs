@@ -74,6 +74,7 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Vrrp> {
         accept: flag("accept", true),
         link_up_delay_ms: millis("link_up_delay_ms", 0),
         link_down_delay_ms: millis("link_down_delay_ms", 0),
+        relay_ms: fields.integer("relay_ms", 0..=3_600_000).unwrap_or(30_000),
         rules: fields
             .word(
                 "rules",

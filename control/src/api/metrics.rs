@@ -299,7 +299,7 @@ fn dataplane(session: &Session, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counters(to, "packets", "Packets of all workers by verdict", &verdicts)?;
     let reasons = session.hello.about.reasons.iter().enumerate();
     let reasons: Vec<Sample> = reasons
-        .filter(|(_, reason)| matches!(reason.verdict.as_str(), "drop" | "punt"))
+        .filter(|(_, reason)| reason.name != reason.verdict)
         .map(|(n, reason)| {
             let labels = vec![
                 ("verdict", reason.verdict.clone()),
@@ -311,7 +311,7 @@ fn dataplane(session: &Session, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
     counters(
         to,
         "reason_packets",
-        "Packets dropped or given to the host, by reason",
+        "Packets dropped or given to the host, by reason; and of those sent the ones relayed to another director",
         &reasons,
     )?;
     gauges(

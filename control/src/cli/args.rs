@@ -74,7 +74,7 @@ pub enum Command {
     /// Flows: client, virtual address, backend, state.
     #[command(visible_alias = "flows")]
     Flow(FlowArguments),
-    /// Packets that were dropped or given to the host, by named reason.
+    /// Packets that were dropped, given to the host or relayed to another director, by named reason.
     Drops(DropsArguments),
     /// Check, compare, apply or show the configuration.
     #[command(subcommand)]

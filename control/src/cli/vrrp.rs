@@ -163,6 +163,11 @@ fn details(vrrp: &Status, style: Style) -> String {
             "leaves the other router alone; `weirctl failover --resume` ends that".to_owned(),
         );
     }
+    if let Some(relay) = &vrrp.relay {
+        let left_s = relay.left_ms.div_ceil(1000);
+        let told = format!("connections unknown here go to {} for {left_s} s more", relay.to);
+        line("relays", told);
+    }
     for track in &vrrp.tracks {
         let up = track
             .up

@@ -76,6 +76,10 @@ pub struct Holding {
     pub echo: bool,
     /// The MAC address it is at; `None` for the port's.
     pub mac: Option<ring::Mac>,
+    /// The director that holds it now, or held it before and lives.
+    pub peer: Option<IpAddr>,
+    /// For so long connections that only `peer` knows are relayed to it, in ms; 0: not any more.
+    pub relay_ms: u32,
 }
 
 impl Holding {
@@ -86,6 +90,8 @@ impl Holding {
         keep: false,
         echo: true,
         mac: None,
+        peer: None,
+        relay_ms: 0,
     };
 
     fn vip(self, address: IpAddr) -> ring::Vip {
@@ -95,6 +101,8 @@ impl Holding {
             keep: self.keep,
             echo: self.echo,
             mac: self.mac,
+            peer: self.peer,
+            relay_ms: self.relay_ms,
             ..ring::Vip::owned(address)
         }
     }

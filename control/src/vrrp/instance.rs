@@ -6,14 +6,16 @@ use super::kernel::{Interface, Netlink};
 use super::link::Settling;
 use super::notify::Job;
 use super::socket::Endpoint;
-use super::status::{Active, Change, Next, Status, Track};
+use super::status::{Active, Change, Next, Relayed, Status, Track};
 use super::{Wanted, filter, macvlan, resolve};
 use crate::clock::Clock;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use weir_proto::time::Instant;
-use weir_proto::vrrp::{Action, Codec, Config, Input, Machine, Reject, State, Tracker, Tracking, UnixTime};
+use weir_proto::vrrp::{
+    Action, Codec, Config, Input, Machine, Reject, State, Tracker, Tracking, UnixTime, Why,
+};
 
 /// What a virtual router of a port depends on, besides what is configured.
 const DATAPLANE: &str = "dataplane";
@@ -45,6 +47,15 @@ pub(super) struct Instance {
     for_dataplane: Vec<IpAddr>,
     /// Its own interface, and those it tracks, after their delays.
     links: BTreeMap<String, Settling>,
+    /// Since it has taken the addresses from a director that lives.
+    relay: Option<Relay>,
+}
+
+/// Connections go to the director that held the addresses before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Relay {
+    to: IpAddr,
+    until: Instant,
 }
 
 fn unix_now() -> UnixTime {
@@ -106,6 +117,7 @@ impl Instance {
             announcing: Announcing::default(),
             for_dataplane: Vec::new(),
             links: BTreeMap::new(),
+            relay: None,
         }
     }
 
@@ -140,7 +152,8 @@ impl Instance {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let machine = self.machine.as_ref().and_then(Machine::poll_timeout);
         let links = self.links.values().filter_map(Settling::deadline);
-        let others = self.announcing.deadline().into_iter().chain(links);
+        let relay = self.relay.map(|relay| relay.until);
+        let others = self.announcing.deadline().into_iter().chain(links).chain(relay);
         machine.map(|(at, _)| at).into_iter().chain(others).min()
     }
 
@@ -158,6 +171,7 @@ impl Instance {
         if let Some(machine) = &mut self.machine {
             machine.handle_timeout(now);
         }
+        self.relay.take_if(|relay| relay.until <= now);
         self.settle_links(now);
         self.announce_due(now, around);
     }
@@ -169,6 +183,34 @@ impl Instance {
             return Some(true);
         }
         self.decided.then_some(false)
+    }
+
+    /// The director that holds its addresses, or held them before and lives; and for how long connections that only that one
+    /// knows are relayed to it, in ms.
+    pub(super) fn peer(&self) -> Option<(IpAddr, u32)> {
+        let vrrp = &self.wanted.vrrp;
+        vrrp.port.as_ref()?;
+        let machine = self.machine.as_ref()?;
+        match machine.state() {
+            State::Initialize => None,
+            State::Backup if vrrp.relay_ms == 0 => None,
+            State::Backup => machine.active().map(|active| (active.address, 0)),
+            State::Active => {
+                let relay = self.relay?;
+                Some((relay.to, vrrp.relay_ms))
+            }
+        }
+    }
+
+    /// A change of state begins a relay, or ends it.
+    fn set_relay(&mut self, now: Instant, state: State, why: &Why) {
+        let vrrp = &self.wanted.vrrp;
+        let before = why.living_predecessor();
+        let wanted = state == State::Active && vrrp.port.is_some() && vrrp.relay_ms != 0;
+        self.relay = before.filter(|_| wanted).map(|to| Relay {
+            to,
+            until: now + Duration::from_millis(vrrp.relay_ms.into()),
+        });
     }
 
     /// A virtual router that has just started knows nothing: the dataplane may have held the addresses all along, and
@@ -233,6 +275,7 @@ impl Instance {
             }
         }
         self.wanted = wanted;
+        self.relay.take_if(|_| self.wanted.vrrp.relay_ms == 0);
         let Some(machine) = &mut self.machine else { return };
         match resolve::resolve(&self.wanted.vrrp, &self.wanted.interface) {
             Ok(config) if config == *machine.config() => {}
@@ -378,7 +421,10 @@ impl Instance {
             Action::Claim => self.hold(now, true, around),
             Action::Release => self.hold(now, false, around),
             Action::Announce { rounds } => self.announce(now, rounds, around),
-            Action::Became { state, why } => self.became(now, state, &why.to_string(), around),
+            Action::Became { state, why } => {
+                self.set_relay(now, state, &why);
+                self.became(now, state, &why.to_string(), around);
+            }
             Action::Rival(Some(rival)) => around.event(now, self.name(), "rival", rival.to_string()),
             Action::Rival(None) => around.event(
                 now,
@@ -592,6 +638,10 @@ impl Instance {
         if let Some(machine) = &self.machine {
             fill(&mut status, machine, now, clock);
         }
+        status.relay = self.relay.map(|relay| Relayed {
+            to: relay.to.to_string(),
+            left_ms: u64::try_from((relay.until - now).as_millis()).unwrap_or(u64::MAX),
+        });
         status
     }
 }

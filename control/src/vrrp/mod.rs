@@ -29,7 +29,7 @@ pub(crate) use kernel::Interface;
 use crate::clock::Clock;
 use crate::publish::Holding;
 use runtime::{Command, Runtime};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,6 +63,8 @@ pub(crate) struct Holdings {
     /// Addresses of those that are known not to be. What is in neither set stays with whoever has it: this process
     /// has just started, and the dataplane may hold an address since before.
     pub(crate) released: BTreeSet<IpAddr>,
+    /// Of both: the other director, and for how long connections that only it knows are relayed to it, in ms.
+    pub(crate) peers: BTreeMap<IpAddr, (IpAddr, u32)>,
     /// Counts announcements that were ordered, so that the daemon wakes up for them.
     pub(crate) announced: u64,
 }
@@ -216,6 +218,7 @@ impl Vrrp {
         };
         let held = self.held.borrow();
         let owned = held.active.contains(&address);
+        let peer = held.peers.get(&address).copied();
         let mac = MacAddr::virtual_router(vrrp.virtual_router_id, address.is_ipv6());
         Holding {
             owned,
@@ -223,6 +226,8 @@ impl Vrrp {
             keep: !owned && !held.released.contains(&address),
             echo: vrrp.accept,
             mac: vrrp.virtual_mac.then_some(mac.0),
+            peer: peer.map(|(peer, _)| peer),
+            relay_ms: peer.map_or(0, |(_, relay_ms)| relay_ms),
         }
     }
 

@@ -386,6 +386,11 @@ impl Runtime {
                 Some(false) => holdings.released.extend(instance.port_addresses()),
                 None => {}
             }
+            if let Some(peer) = instance.peer() {
+                holdings
+                    .peers
+                    .extend(instance.port_addresses().map(|address| (address, peer)));
+            }
         }
         let announce: Vec<IpAddr> = self
             .instances

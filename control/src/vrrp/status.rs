@@ -54,6 +54,9 @@ pub struct Status {
     pub rival: Option<String>,
     /// It was handed over and leaves the other alone until told otherwise.
     pub handed_over: bool,
+    /// Connections that are unknown here go to the director that held the addresses before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Relayed>,
     /// What it depends on.
     pub tracks: Vec<Track>,
     /// Counts, under keepalived's names.
@@ -127,6 +130,15 @@ pub struct Active {
     pub priority: u8,
     /// When it was last heard, in milliseconds since 1970.
     pub heard_unix_ms: u64,
+}
+
+/// Where connections go that only the director knows which held the addresses before.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Relayed {
+    /// That director.
+    pub to: String,
+    /// For how much longer.
+    pub left_ms: u64,
 }
 
 /// A timer.

@@ -11,7 +11,7 @@ use weir_rings::message::{NoServerReply, Protocol};
 use crate::burst::{Context, Pending, Stop, check_vlan};
 use crate::egress::Mode;
 use crate::family::Key;
-use crate::forward::tunnel;
+use crate::forward::{relay, tunnel};
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::tcp_flag::RST;
@@ -38,6 +38,7 @@ pub(crate) fn refused<F: Ip, P: Packet>(
             let mtu = path_mtu(pending, client, context);
             error::send(packet, pending, error::Kind::TooBig(mtu), context)
         }
+        Stop::Relay(slot) => relay::send(packet, pending, slot, context),
         Stop::Drop(_) | Stop::Punt(_) | Stop::Steer(_) => return stop.into(),
     };
     verdict(answered)

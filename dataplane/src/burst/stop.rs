@@ -9,6 +9,8 @@ pub(crate) enum Stop {
     Drop(DropReason),
     Punt(PuntReason),
     Steer(WorkerId),
+    /// Another director knows the connection: the one behind this egress slot.
+    Relay(u32),
 }
 
 impl From<DropReason> for Stop {
@@ -23,6 +25,8 @@ impl From<Stop> for Verdict {
             Stop::Drop(reason) => Self::Drop(reason),
             Stop::Punt(reason) => Self::Punt(reason),
             Stop::Steer(worker) => Self::Steer(worker),
+            // Who has the packet at hand relays it.
+            Stop::Relay(_) => Self::Drop(DropReason::NoFlow),
         }
     }
 }

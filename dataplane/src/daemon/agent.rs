@@ -1,6 +1,7 @@
 //! Applies control's transactions: commands into the builder, one snapshot out, the answer back.
 
 use core::net::IpAddr;
+use std::time::Duration;
 
 use tracing::{info, warn};
 use weir_rings::link::{DataplaneEnd, Input};
@@ -10,6 +11,7 @@ use weir_rings::snapshot::Publisher;
 use weir_rings::transaction::Transaction;
 use weir_wire::MacAddr;
 
+use super::relays::Relaying;
 use crate::tables::{Builder, HopKey, HopWish, Snapshot};
 
 /// A VIP to announce: on this port, in this VLAN (0 for none), at this MAC.
@@ -202,20 +204,44 @@ impl Agent {
 
     /// Ceases to hold a shared address; the tables' generation stays control's. Whether it was held.
     pub fn let_go(&mut self, address: IpAddr) -> bool {
-        let Some(vip) = self.shared(address) else {
-            return false;
-        };
+        let held = self.shared(address);
+        held.is_some_and(|vip| {
+            self.set_vip(message::Vip {
+                owned: false,
+                keep: false,
+                relay_ms: 0,
+                ..vip
+            })
+        })
+    }
+
+    /// The shared addresses held here whose connections another director knows.
+    pub fn relaying(&self) -> impl Iterator<Item = Relaying> {
+        let vips = self
+            .snapshot()
+            .vips()
+            .filter(|vip| vip.owned && vip.relay_ms != 0);
+        vips.filter_map(|vip| {
+            let lasts = Duration::from_millis(vip.relay_ms.into());
+            Some((vip.address, vip.peer?, lasts))
+        })
+    }
+
+    /// Relays no connections of this address any more.
+    pub fn end_relay(&mut self, address: IpAddr) {
+        if let Some(vip) = self.shared(address) {
+            self.set_vip(message::Vip { relay_ms: 0, ..vip });
+        }
+    }
+
+    /// Changes an address without control. Whether it was possible.
+    fn set_vip(&mut self, vip: message::Vip) -> bool {
         let generation = self.snapshot().generation;
-        let free = Command::UpsertVip(message::Vip {
-            owned: false,
-            keep: false,
-            ..vip
-        });
         self.builder.begin(false);
         let passed = self.generation_passed();
         let changed = self
             .builder
-            .apply(&free)
+            .apply(&Command::UpsertVip(vip))
             .and_then(|()| self.builder.commit(generation, passed));
         match changed {
             Ok(published) => {
@@ -223,7 +249,7 @@ impl Agent {
                 true
             }
             Err(refusal) => {
-                warn!(%address, %refusal, "a shared address could not be let go");
+                warn!(address = %vip.address, %refusal, "a shared address could not be changed");
                 false
             }
         }

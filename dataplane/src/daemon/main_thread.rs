@@ -24,6 +24,7 @@ use super::mesh::{MainEnds, Outbox, ToMain, ToWorker};
 use super::neighbors::{Effect, Neighbors};
 use super::plug::{Bench, Plugs};
 use super::queries::{Queries, View};
+use super::relays::Relays;
 use super::watch::Watch;
 
 /// The longest sleep: signals, links and workers are looked at this often.
@@ -58,6 +59,7 @@ pub struct MainThread {
     links_due: Instant,
     announced_generation: u64,
     claims: Claims,
+    relays: Relays,
     macs: VirtualMacs,
     queries: Queries,
     watch: Watch,
@@ -97,6 +99,7 @@ impl MainThread {
             // No transaction has this number: own addresses are told at the first turn.
             announced_generation: u64::MAX,
             claims: Claims::default(),
+            relays: Relays::default(),
             macs: VirtualMacs::default(),
             queries: Queries::default(),
             watch: Watch::default(),
@@ -111,6 +114,7 @@ impl MainThread {
             self.hear_workers(now);
             self.care_for_neighbors(now);
             self.give_up_on_control(now);
+            self.end_relays(now);
             if now >= self.links_due {
                 self.links_due = now + SLEEP_MAX;
                 self.look_at_workers();
@@ -176,6 +180,15 @@ impl MainThread {
         self.macs.set(self.agent.snapshot().virtual_macs(), devices);
         self.neighbors
             .set_own(now, self.agent.held_addresses().into_iter());
+        self.relays.set(now, self.agent.relaying());
+    }
+
+    /// Relays are over in time, also while control is not there.
+    fn end_relays(&mut self, now: Instant) {
+        for address in self.relays.due(now) {
+            self.agent.end_relay(address);
+            self.relays.set(now, self.agent.relaying());
+        }
     }
 
     /// Lets shared addresses go that another director has claimed while control gives no sign of life.
@@ -375,7 +388,11 @@ impl MainThread {
         if self.agent.end.has_more() {
             return;
         }
-        let deadlines = [self.neighbors.deadline(), self.claims.deadline()];
+        let deadlines = [
+            self.neighbors.deadline(),
+            self.claims.deadline(),
+            self.relays.deadline(),
+        ];
         let deadline = deadlines
             .into_iter()
             .flatten()

@@ -22,6 +22,7 @@ pub mod neighbors;
 pub mod plug;
 pub mod ports;
 pub mod queries;
+pub mod relays;
 mod start;
 pub mod vf;
 pub mod wakeup;

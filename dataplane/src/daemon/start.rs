@@ -41,7 +41,7 @@ use crate::path::Path;
 use crate::shared::{Settings, Shared, reason_names};
 use crate::steer::{Rss, Steering, Toeplitz};
 use crate::tables::{Builder, Limits, PortSpec, Snapshot};
-use crate::verdict::{DropReason, PortId, WorkerId};
+use crate::verdict::{PortId, WorkerId};
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub fn run(config: &Config, eal_arguments: &[String]) -> Result<(), Failure> {
@@ -442,8 +442,8 @@ fn about(settings: &Dataplane, ports: &[OpenPort], tables: &Tables) -> Result<Ab
         cpu: u32::from(*cpu),
         idle: idle_name(settings).to_owned(),
     };
-    let reason = |(index, (name, hint)): (usize, (&str, &str))| ReasonInfo {
-        verdict: if index < DropReason::COUNT { "drop" } else { "punt" }.to_owned(),
+    let reason = |(verdict, name, hint): (&str, &str, &str)| ReasonInfo {
+        verdict: verdict.to_owned(),
         name: name.to_owned(),
         hint: hint.to_owned(),
     };
@@ -456,7 +456,7 @@ fn about(settings: &Dataplane, ports: &[OpenPort], tables: &Tables) -> Result<Ab
         shape: tables.counters.shape(),
         workers: settings.workers.iter().map(worker).collect(),
         ports: ports.iter().map(port_info).collect::<Result<_, _>>()?,
-        reasons: reason_names().enumerate().map(reason).collect(),
+        reasons: reason_names().map(reason).collect(),
     })
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod fullnat;
 pub(crate) mod icmp;
 pub(crate) mod outer;
 pub(crate) mod plain;
+pub(crate) mod relay;
 pub(crate) mod tunnel;
 
 use crate::egress::Link;

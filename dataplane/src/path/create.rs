@@ -9,7 +9,7 @@ use crate::burst::{Context, Fate, Lane, Stop};
 use crate::egress::Mode;
 use crate::family::{Family, Key};
 use crate::flow::{Direction, Entry, Flags, Tick};
-use crate::forward::fullnat;
+use crate::forward::{fullnat, relay};
 use crate::parse::tcp_flag::{RST, SYN};
 use crate::persist::{Client, Found, Noted};
 use crate::scheduler::{Load, PickInput};
@@ -97,13 +97,18 @@ impl<F: Notes> Lane<F> {
         context: &mut Context<'_>,
     ) -> Result<(), Stop> {
         let (key, tcp_flags) = (self.pending[at].key, self.pending[at].tcp_flags);
-        if key.protocol == TCP && !may_start(tcp_flags, service.spec.policy.sloppy_tcp) {
-            // While the table is crowded flows are forwarded without state, and this may be one of them.
-            return if self.table.is_crowded() {
-                self.stateless(at, service, context)
-            } else {
-                Err(DropReason::NoFlow.into())
-            };
+        if key.protocol == TCP && tcp_flags & (SYN | RST) != SYN {
+            if tcp_flags & SYN == 0 {
+                relay::client_segment(&key, service, context)?;
+            }
+            if !may_start(tcp_flags, service.spec.policy.sloppy_tcp) {
+                // While the table is crowded flows are forwarded without state, and this may be one of them.
+                return if self.table.is_crowded() {
+                    self.stateless(at, service, context)
+                } else {
+                    Err(DropReason::NoFlow.into())
+                };
+            }
         }
         let one_packet = service.spec.one_packet && key.protocol != TCP;
         if self.table.is_full()

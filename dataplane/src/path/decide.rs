@@ -9,6 +9,7 @@ use super::remote::Notes;
 use crate::answer;
 use crate::burst::{Context, Fate, Lane, Stop, check_vlan};
 use crate::family::{Family, Key};
+use crate::forward::relay;
 use crate::ip::Ip;
 use crate::packet::Packet;
 use crate::parse::tcp_flag::{RST, SYN};
@@ -65,7 +66,11 @@ impl<F: Ip + Notes> Lane<F> {
             return Ok(());
         }
         self.check_owner(at, context)?;
-        let service = asked.service(&key, self.pending[at].vlan_tci.map(|tci| tci & 0x0fff), context)?;
+        let vlan = self.pending[at].vlan_tci.map(|tci| tci & 0x0fff);
+        let service = match asked.service(&key, vlan, context) {
+            Ok(service) => service,
+            Err(stop) => return relay::reply(stop, &key, context),
+        };
         check_source::<F>(&key.src(), context)?;
         self.create(at, service, context)
     }

@@ -14,7 +14,7 @@ use crate::egress::{Link, Mode};
 use crate::explain::{Question, Story, detail};
 use crate::family::{Family, Key, V4, V6};
 use crate::flow::{Direction, Entry, Flags};
-use crate::forward::fullnat;
+use crate::forward::{fullnat, relay};
 use crate::ip::Ip;
 use crate::parse::tcp_flag::SYN;
 use crate::persist::Found;
@@ -135,6 +135,11 @@ impl<F: Ip + Notes> Lane<F> {
                 return Err(Stop::Punt(PuntReason::Host));
             }
             Err(stop) => {
+                let stop = relay::reply(stop, key, context).err().unwrap_or(stop);
+                if let Stop::Relay(slot) = stop {
+                    story.say("relay", "a NAT server's reply whose connection is unknown here");
+                    return leave(context.shared.egress.link(slot), slot, story, context);
+                }
                 story.say(
                     "vip",
                     format!("{address} on port {} has no service to offer", context.port.0),
@@ -148,6 +153,7 @@ impl<F: Ip + Notes> Lane<F> {
             format!("{address} is held; service {}", service.spec.key),
             keys.collect(),
         );
+        say_relay::<F>(key, service, story, context);
         New {
             lane: self,
             key,
@@ -156,6 +162,27 @@ impl<F: Ip + Notes> Lane<F> {
             old,
         }
         .tell(story, context)
+    }
+}
+
+/// What becomes of packets in the middle of connections that are unknown here.
+fn say_relay<F: Ip>(key: &Key<F>, service: &Service, story: &mut Story, context: &Context<'_>) {
+    if let Err(Stop::Relay(slot)) = relay::client_segment(key, service, context) {
+        let (link, target) = (
+            context.shared.egress.link(slot),
+            context.shared.egress.target(slot),
+        );
+        story.tell(
+            "relay",
+            format!(
+                "packets in the middle of connections unknown here go to {}",
+                target.address
+            ),
+            vec![
+                detail("mac", weir_wire::MacAddr(link.dst_mac)),
+                detail("slot", slot),
+            ],
+        );
     }
 }
 

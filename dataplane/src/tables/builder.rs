@@ -6,6 +6,7 @@
 
 mod build;
 mod listing;
+mod relays;
 mod routes;
 
 use core::net::IpAddr;
@@ -103,6 +104,8 @@ pub struct Builder {
     hops: Hops,
     /// Next hops that are gateways of routes.
     gateways: BTreeSet<HopKey>,
+    /// Next hops that are other directors.
+    peers: BTreeSet<HopKey>,
     /// How many servers have each VLAN for themselves.
     server_vlans: BTreeMap<u16, u32>,
     maglev: maglev::Tables,
@@ -146,6 +149,7 @@ impl Builder {
             server_vlans: Arc::default(),
             tunnel_ends: Map::new(limits.backends as usize, seed),
             timeouts: TimeoutTicks::from(&weir_rings::message::Timeouts::IPVS),
+            relays: None,
             vip_count: 0,
         };
         let mut builder = Self {
@@ -162,6 +166,7 @@ impl Builder {
             hop_slots: Slots::new(limits.hops),
             local_slots: HashMap::new(),
             gateways: BTreeSet::new(),
+            peers: BTreeSet::new(),
             server_vlans: BTreeMap::new(),
             maglev: maglev::Tables::default(),
             held: held::Counts::default(),
@@ -230,6 +235,8 @@ impl Builder {
                     .get(&vip.address);
                 kept = Command::UpsertVip(Vip {
                     owned: before.is_some_and(|before| before.owned),
+                    peer: before.and_then(|before| before.peer),
+                    relay_ms: before.map_or(0, |before| before.relay_ms),
                     ..*vip
                 });
                 &kept
@@ -335,7 +342,8 @@ impl Builder {
 
     /// Gives up a next hop that a worker asked for. `true` when the snapshot is to be published again.
     pub fn drop_hop(&mut self, key: &HopKey) -> bool {
-        if self.gateways.contains(key) || self.current.hops.remove(key).is_none() {
+        let stays = self.gateways.contains(key) || self.peers.contains(key);
+        if stays || self.current.hops.remove(key).is_none() {
             return false;
         }
         if let Some(slot) = self.hop_slots.retire(key) {

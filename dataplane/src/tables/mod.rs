@@ -8,6 +8,7 @@ mod builder;
 mod held;
 mod hop;
 mod model;
+mod relay;
 mod route;
 mod service;
 mod slots;

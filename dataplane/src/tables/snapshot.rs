@@ -8,6 +8,7 @@ use weir_rings::message::{self, PortId, Protocol, ServiceKey};
 use super::held::{Held, Ours};
 use super::hop::HopKey;
 use super::model::PortSpec;
+use super::relay::Relays;
 use super::route::Lpm;
 use super::tree::{Map, MapKey, Tree};
 use super::{Service, TimeoutTicks};
@@ -200,6 +201,8 @@ pub struct Snapshot {
     /// How many servers have each far end.
     pub(super) tunnel_ends: Map<TunnelEnd, u32>,
     pub(super) timeouts: TimeoutTicks,
+    /// Connections that only another director knows.
+    pub(super) relays: Option<Arc<Relays>>,
     /// Whether any service wants more of a SYN-ACK or reset than forwarding (MSS clamping).
     pub(super) vip_count: usize,
 }
@@ -298,6 +301,12 @@ impl Snapshot {
     #[inline]
     pub fn is_server_vlan(&self, vlan: u16) -> bool {
         self.server_vlans.contains(&vlan)
+    }
+
+    /// Where packets go whose connections only another director knows.
+    #[inline]
+    pub(crate) fn relays(&self) -> Option<&Relays> {
+        self.relays.as_deref()
     }
 
     /// Time-outs of a flow of this backend.

@@ -15,6 +15,7 @@ mod nat;
 mod outer;
 mod persist;
 mod policy;
+mod relay;
 mod support;
 mod tunnel;
 mod variants;

@@ -76,6 +76,31 @@ pub enum Why {
     Configured,
 }
 
+impl Why {
+    /// Of a router that became active for this reason: the one that held the addresses until then, where it is known to
+    /// live. One that says that it stops may only hand over, and its forwarding outlives it in any case for a moment; one
+    /// that has gone silent is taken for dead.
+    pub const fn living_predecessor(&self) -> Option<IpAddr> {
+        match self {
+            Self::PeerStopped { address } => Some(*address),
+            Self::Preempted { peer, .. } => Some(peer.address),
+            Self::Started
+            | Self::Stopped
+            | Self::Owner
+            | Self::NobodyActive
+            | Self::Silence { .. }
+            | Self::HigherPriority { .. }
+            | Self::HigherAddress { .. }
+            | Self::Stalled { .. }
+            | Self::HandedOver { .. }
+            | Self::Fault { .. }
+            | Self::FaultCleared
+            | Self::Group { .. }
+            | Self::Configured => None,
+        }
+    }
+}
+
 /// Seconds with as many digits as matter.
 struct Seconds(Duration);
 

@@ -193,6 +193,8 @@ pub(crate) fn command(rng: &mut SmallRng) -> Command {
             shared: rng.random(),
             keep: rng.random(),
             mac: some(rng, mac),
+            peer: some(rng, address),
+            relay_ms: rng.random(),
         }),
         1 => Command::DeleteVip(address(rng)),
         2 => Command::UpsertService(service(rng)),

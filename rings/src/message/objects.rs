@@ -33,6 +33,10 @@ pub struct Vip {
     pub keep: bool,
     /// Answer with this MAC (a VRRP virtual MAC); `None` for the port's.
     pub mac: Option<Mac>,
+    /// Of a shared address: the director that holds it now, or held it before and is known to live.
+    pub peer: Option<IpAddr>,
+    /// For this long after the address came here, packets of connections that only `peer` can know go to it, in ms. 0: never.
+    pub relay_ms: u32,
 }
 
 impl Vip {
@@ -47,6 +51,8 @@ impl Vip {
             shared: false,
             keep: false,
             mac: None,
+            peer: None,
+            relay_ms: 0,
         }
     }
 }

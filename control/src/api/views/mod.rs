@@ -243,7 +243,8 @@ fn worst(view: &View, backend: &Backend, found: &BackendView) -> Option<types::H
 pub(super) fn drops(view: &View) -> Result<types::Drops, Refusal> {
     let session = view.session.as_deref().ok_or(QueryError::NotConnected)?;
     let named = session.hello.about.reasons.iter().enumerate();
-    let reasons = named.filter(|(_, reason)| matches!(reason.verdict.as_str(), "drop" | "punt"));
+    // A verdict's own count is among the packets above.
+    let reasons = named.filter(|(_, reason)| reason.name != reason.verdict);
     Ok(types::Drops {
         schema: schema::DROPS.into(),
         packets: totals(session, None),

@@ -210,6 +210,7 @@ impl Builder {
         let changed = Changed::of(transaction, &self.model);
         if changed.vips {
             self.install_vips(transaction);
+            self.install_peers();
         }
         if changed.locals {
             self.install_locals();
@@ -222,6 +223,9 @@ impl Builder {
                 Some(service) => self.install_service(generation, service),
                 None => self.remove_service(identity),
             }
+        }
+        if changed.vips || self.current.relays.is_some() {
+            self.install_relays();
         }
         if changed.neighbors {
             self.install_neighbors(transaction);

@@ -301,7 +301,7 @@ impl World {
             ("out_of_shape", total.out_of_shape),
         ];
         all.extend(row.map(|(name, value)| (name.to_owned(), value)));
-        for (index, (name, _)) in reason_names().enumerate() {
+        for (index, (_, name, _)) in reason_names().enumerate() {
             all.insert(name.to_owned(), self.reader.reason_total(index));
         }
         for (slot, owner) in self.reader.backend_slots() {

@@ -56,3 +56,34 @@ fn only_an_active_router_hands_over() {
     assert_eq!(bench.input(Input::HandOver), []);
     assert!(!bench.machine.is_handing_over());
 }
+
+/// Connections are relayed to a router that lives, and to no other.
+#[test]
+fn who_held_the_addresses_and_lives_is_known_to_the_one_that_takes_them() {
+    let predecessor = |bench: &Bench| {
+        let last = bench.machine.transitions().last().unwrap();
+        (last.to, last.why.living_predecessor())
+    };
+    let lower = advert(LOWER, 50);
+    let mut stopped = Bench::backup(config());
+    stopped.input(advert(HIGHER, 200));
+    stopped.input(advert(HIGHER, 0));
+    stopped.pass(SECOND);
+    assert_eq!(predecessor(&stopped), (State::Active, Some(HIGHER)));
+    let mut preempts = Bench::backup(config());
+    for _ in 0..4 {
+        preempts.input(lower.clone());
+        preempts.pass(SECOND);
+    }
+    assert_eq!(predecessor(&preempts), (State::Active, Some(LOWER)));
+    let mut silent = Bench::backup(config());
+    silent.input(advert(HIGHER, 200));
+    silent.pass(5 * SECOND);
+    assert_eq!(predecessor(&silent), (State::Active, None));
+    let mut alone = Bench::backup(config());
+    alone.pass(5 * SECOND);
+    assert_eq!(predecessor(&alone), (State::Active, None));
+    let mut yields = Bench::active(config());
+    yields.input(advert(HIGHER, 200));
+    assert_eq!(predecessor(&yields), (State::Backup, None));
+}

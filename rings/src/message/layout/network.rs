@@ -1,6 +1,6 @@
 //! Bodies that describe VIPs, local addresses, routes and neighbours.
 
-use zerocopy::little_endian::U16;
+use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::super::{
@@ -18,6 +18,8 @@ body!(VipBody {
     vlan: U16,
     flags: u8,
     mac: [u8; 6],
+    peer: Ip,
+    relay_ms: U32,
 });
 
 impl VipBody {
@@ -28,6 +30,8 @@ impl VipBody {
             vlan: encode_vlan(vip.vlan),
             flags: encode_bits([vip.owned, vip.echo, vip.shared, vip.keep]),
             mac: encode_mac(vip.mac),
+            peer: Ip::encode_option(vip.peer),
+            relay_ms: vip.relay_ms.into(),
         }
     }
 }
@@ -46,6 +50,8 @@ impl Body for VipBody {
             shared,
             keep,
             mac: decode_mac(self.mac)?,
+            peer: self.peer.decode_option()?,
+            relay_ms: self.relay_ms.get(),
         })
     }
 }

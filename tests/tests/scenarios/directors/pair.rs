@@ -6,15 +6,19 @@ use std::time::{Duration, Instant};
 use weir_tests::lab::{Decapsulator, Lab, LabError, Node, WebServer};
 use weir_tests::stage::{Config, Director, hold_quietly, server_address};
 
+use super::held::{self, Held};
 use super::watch::{LongFlows, Losses, Owners, Prober, Stalls};
 
 pub(super) const VIP: [u8; 4] = [192, 0, 2, 100];
 /// Every shared address, with its scheduler and the way to the servers.
-const SERVICES: [([u8; 4], &str, &str); 3] = [
+const SERVICES: [([u8; 4], &str, &str); 4] = [
     (VIP, "wlc", "dr"),
     ([192, 0, 2, 101], "maglev", "dr"),
     ([192, 0, 2, 102], "maglev", "tunnel"),
+    ([192, 0, 2, 103], "wlc", "tunnel"),
 ];
+/// Requests that are under way while the addresses move, by each of wlc's services.
+const HELD: usize = 60;
 pub(super) const CLIENT: [u8; 4] = [192, 0, 2, 10];
 /// Advertisement interval: a backup of priority 100 waits for 1.08 s.
 pub(super) const INTERVAL: Duration = Duration::from_millis(300);
@@ -40,7 +44,7 @@ pub(super) struct Pair {
     owners: Owners,
     stalls: Stalls,
     /// As [`SERVICES`].
-    probers: [Prober; 3],
+    probers: [Prober; 4],
     flows: Vec<LongFlows>,
     _servers: Vec<WebServer>,
     _tunnels: Vec<Decapsulator>,
@@ -50,8 +54,8 @@ pub(super) struct Pair {
 #[derive(Debug)]
 pub(super) struct Cost {
     pub(super) overlap: Duration,
-    /// Of the clients of wlc, and of maglev by DR and by tunnel.
-    pub(super) losses: [Losses; 3],
+    /// Of the clients, as [`SERVICES`].
+    pub(super) losses: [Losses; 4],
 }
 
 impl Pair {
@@ -69,6 +73,7 @@ impl Pair {
             node.ip(&format!("address add {}/24 dev eth0", server_address(number)))?;
             tunnels.push(Decapsulator::start(&node, "eth0")?);
             servers.push(WebServer::start(&node, lab.dir(), 80)?);
+            held::serve(&node)?;
         }
         let (mut directors, mut macs) = (Vec::new(), Vec::new());
         for number in 1..=2 {
@@ -174,6 +179,57 @@ impl Pair {
         Ok(cost)
     }
 
+    /// Requests under way through each of wlc's services, by both servers.
+    pub(super) fn hold(&self) -> Result<Vec<Held>, LabError> {
+        let wlc = SERVICES.iter().filter(|(_, scheduler, _)| *scheduler == "wlc");
+        wlc.map(|(vip, _, _)| {
+            let held = Held::begin(&self.client, (*vip).into(), HELD)?;
+            assert_eq!(held.servers(), 2, "wlc uses both servers");
+            Ok(held)
+        })
+        .collect()
+    }
+
+    /// Waits until a director that does not hold the addresses knows where the one is that does.
+    pub(super) fn wait_peer_known(&self, director: usize) -> Result<(), LabError> {
+        let peer = format!("192.0.2.{}", 2 - director);
+        weir_tests::lab::wait_until("the other director's MAC address", PATIENCE, || {
+            let shown = self.directors[director]
+                .ctl_json("neighbor")
+                .map_err(|error| error.to_string())?;
+            let known = |row: &&serde_json::Value| row["address"] == *peer && row["mac"].is_string();
+            let mut rows = shown["neighbors"].as_array().into_iter().flatten();
+            rows.find(known).map(drop).ok_or_else(|| shown.to_string())
+        })
+    }
+
+    /// Packets a director has relayed to the other so far.
+    pub(super) fn relayed(&self, director: usize) -> Result<u64, LabError> {
+        let shown = self.directors[director].ctl_json("drops")?;
+        let mut rows = shown["reasons"].as_array().into_iter().flatten();
+        let found = rows.find(|row| row["verdict"] == "tx" && row["name"] == "relayed");
+        found
+            .and_then(|row| row["packets"].as_u64())
+            .ok_or_else(|| LabError::unexpected(format!("no count of relayed packets: {shown}")))
+    }
+
+    /// Ends the traffic, and asserts that every packet either director received is accounted for.
+    pub(super) fn assert_accounts(self) -> Result<(), LabError> {
+        let Self {
+            directors,
+            probers,
+            flows,
+            owners,
+            ..
+        } = self;
+        drop((probers, flows, owners));
+        for director in &directors {
+            let balance = director.settled_balance()?;
+            assert!(balance.is_even(), "{balance:?}");
+        }
+        Ok(())
+    }
+
     fn alive(&mut self) -> usize {
         self.flows.iter_mut().map(LongFlows::alive).sum()
     }
@@ -199,12 +255,17 @@ pub(super) fn config(services: &[([u8; 4], &str, &str)]) -> String {
         addresses.join(", ")
     );
     for (vip, scheduler, forward) in services {
-        text += &format!(
-            "[[service]]\nname = '{scheduler}-{forward}'\naddress = '{}:80'\nscheduler = '{scheduler}'\nforward = '{forward}'\n",
-            Ipv4Addr::from(*vip)
-        );
-        for number in 1..=2 {
-            text += &format!("[[service.backend]]\naddress = '{}:80'\n", server_address(number));
+        for (name, port) in [("", 80), ("held-", held::PORT)] {
+            text += &format!(
+                "[[service]]\nname = '{name}{scheduler}-{forward}'\naddress = '{}:{port}'\nscheduler = '{scheduler}'\nforward = '{forward}'\n",
+                Ipv4Addr::from(*vip)
+            );
+            for number in 1..=2 {
+                text += &format!(
+                    "[[service.backend]]\naddress = '{}:{port}'\n",
+                    server_address(number)
+                );
+            }
         }
     }
     text

@@ -1,0 +1,92 @@
+//! Requests that are under way for as long as the test wants: each is answered half, and the other half only when the client
+//! has asked for it, which it does after the addresses have moved. Only the server that answered the first half knows of it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use weir_tests::lab::{LabError, Node};
+
+/// Where the servers of such requests listen.
+pub(super) const PORT: u16 = 81;
+/// Longer than anything that may happen to a segment: the third repetition.
+const HALF_MAX: Duration = Duration::from_secs(10);
+
+/// A server in `node` that answers each line with its name. It ends with the process of the test.
+pub(super) fn serve(node: &Node) -> Result<(), LabError> {
+    let bound = node.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))?;
+    let listener = bound.map_err(|source| LabError::Io {
+        what: format!("listen on port {PORT}"),
+        source,
+    })?;
+    let name = node.short_name().to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let name = name.clone();
+            // What goes wrong is seen by who asked.
+            std::thread::spawn(move || answer(stream, &name));
+        }
+    });
+    Ok(())
+}
+
+fn answer(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
+    let lines = BufReader::new(stream.try_clone()?).lines();
+    for line in lines {
+        line?;
+        writeln!(stream, "{name}")?;
+    }
+    Ok(())
+}
+
+/// Requests that were answered half.
+pub(super) struct Held(Vec<(BufReader<TcpStream>, String)>);
+
+impl Held {
+    /// Begins `count` of them.
+    pub(super) fn begin(node: &Node, to: Ipv4Addr, count: usize) -> Result<Self, LabError> {
+        let to = SocketAddr::from((to, PORT));
+        let one = |_| -> std::io::Result<_> {
+            let stream = TcpStream::connect_timeout(&to, HALF_MAX)?;
+            stream.set_read_timeout(Some(HALF_MAX))?;
+            let mut stream = BufReader::new(stream);
+            let server = half(&mut stream)?;
+            Ok((stream, server))
+        };
+        let begun = node.inside(|| (0..count).map(one).collect::<std::io::Result<Vec<_>>>())?;
+        begun
+            .map(|mut requests| {
+                // Server by server: a scheduler that takes servers by turns would else repeat its own choices.
+                requests.sort_by(|a, b| a.1.cmp(&b.1));
+                Self(requests)
+            })
+            .map_err(|error| LabError::unexpected(format!("beginning requests to {to}: {error}")))
+    }
+
+    /// How many different servers have them.
+    pub(super) fn servers(&self) -> usize {
+        let mut names: Vec<&String> = self.0.iter().map(|(_, server)| server).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.len()
+    }
+
+    /// Asks for another part of each; how many do not get it from the server that gave the first.
+    pub(super) fn lost(&mut self) -> usize {
+        let good = |(stream, server): &mut (BufReader<TcpStream>, String)| {
+            half(stream).is_ok_and(|name| name == *server)
+        };
+        self.0.iter_mut().map(good).filter(|good| !good).count()
+    }
+}
+
+fn half(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+    stream.get_mut().write_all(b"more\n")?;
+    let mut name = String::new();
+    stream.read_line(&mut name)?;
+    if name.ends_with('\n') {
+        Ok(name)
+    } else {
+        Err(std::io::ErrorKind::UnexpectedEof.into())
+    }
+}
