@@ -68,4 +68,4 @@ pub use sriov::{PfName, Sriov, Vf, VfDriver, VfLink, VfMac, VfSettings, VlanProt
 pub use tempo::Flap;
 pub use text::MacAddress;
 pub use timeouts::{TimeoutPreset, Timeouts};
-pub use vrrp::{Track, Tracked, Vrrp, VrrpAuth, VrrpNode, VrrpRules};
+pub use vrrp::{NotifyOn, Track, Tracked, Vrrp, VrrpAuth, VrrpNode, VrrpRules};

@@ -97,9 +97,14 @@ pub struct Vrrp {
     /// Program run at each change of state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<PathBuf>,
+    /// Programs run at one change each, before `notify`.
+    #[serde(flatten)]
+    pub notify_on: NotifyOn,
     /// Pipe each change of state is written to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify_fifo: Option<PathBuf>,
+    /// Changes of the priority are written to the pipe too.
+    pub notify_priority_changes: bool,
     /// User the programs run as.
     pub script_user: String,
     /// `[[vrrp.track]]`
@@ -108,6 +113,32 @@ pub struct Vrrp {
     /// `[[vrrp.node]]`
     #[serde(rename = "node", skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<VrrpNode>,
+}
+
+/// Programs for one change each. They get no arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct NotifyOn {
+    /// It has become active.
+    #[serde(rename = "notify_master", skip_serializing_if = "Option::is_none")]
+    pub master: Option<PathBuf>,
+    /// It has become backup.
+    #[serde(rename = "notify_backup", skip_serializing_if = "Option::is_none")]
+    pub backup: Option<PathBuf>,
+    /// It is at fault.
+    #[serde(rename = "notify_fault", skip_serializing_if = "Option::is_none")]
+    pub fault: Option<PathBuf>,
+    /// It was stopped.
+    #[serde(rename = "notify_stop", skip_serializing_if = "Option::is_none")]
+    pub stop: Option<PathBuf>,
+    /// A reload has removed it.
+    #[serde(rename = "notify_deleted", skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<PathBuf>,
+    /// It is active and has heard a lower priority.
+    #[serde(
+        rename = "notify_master_rx_lower_pri",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub master_rx_lower_pri: Option<PathBuf>,
 }
 
 /// Whose manners, where VRRP leaves room or implementations differ.

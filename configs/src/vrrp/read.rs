@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::check::check;
 use super::keys::{NODE_SECTION, TRACK_SECTION};
-use super::{Track, Tracked, Vrrp, VrrpAuth, VrrpNode, VrrpRules};
+use super::{NotifyOn, Track, Tracked, Vrrp, VrrpAuth, VrrpNode, VrrpRules};
 use crate::reader::{At, Fields, Problem};
 use crate::text;
 
@@ -101,7 +101,9 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Vrrp> {
         checksum_as_v2: flag("checksum_as_v2", false),
         sync_group: fields.parsed("sync_group", text::name).map(|at| at.value),
         notify: fields.parsed("notify", program).map(|at| at.value),
+        notify_on: notify_on(fields),
         notify_fifo: fields.parsed("notify_fifo", program).map(|at| at.value),
+        notify_priority_changes: flag("notify_priority_changes", false),
         script_user: fields
             .parsed("script_user", text::name)
             .map_or_else(|| "nobody".to_owned(), |at| at.value),
@@ -118,6 +120,18 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Vrrp> {
     };
     check(fields, &vrrp, &addresses);
     Some(vrrp)
+}
+
+fn notify_on(fields: &Fields<'_, '_>) -> NotifyOn {
+    let path = |name| fields.parsed(name, program).map(|at| at.value);
+    NotifyOn {
+        master: path("notify_master"),
+        backup: path("notify_backup"),
+        fault: path("notify_fault"),
+        stop: path("notify_stop"),
+        deleted: path("notify_deleted"),
+        master_rx_lower_pri: path("notify_master_rx_lower_pri"),
+    }
 }
 
 fn read_track(fields: &Fields<'_, '_>) -> Option<Track> {

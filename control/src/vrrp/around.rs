@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use weir_proto::time::Instant;
-use weir_proto::vrrp::{State, Tracked};
+use weir_proto::vrrp::Tracked;
 
 /// Clock, sockets and ears that all instances of the thread share.
 #[derive(Debug)]
@@ -43,16 +43,6 @@ impl Surroundings {
             kind: kind.to_owned(),
             text,
         });
-    }
-}
-
-/// keepalived's word for a state.
-pub(super) const fn keepalived_word(state: State, fault: bool) -> &'static str {
-    match (state, fault) {
-        (State::Active, _) => "MASTER",
-        (State::Backup, _) => "BACKUP",
-        (State::Initialize, true) => "FAULT",
-        (State::Initialize, false) => "STOP",
     }
 }
 

@@ -1,10 +1,10 @@
 //! One virtual router on this node: its machine, its sockets, its interface.
 
 use super::announce::Announcing;
-use super::around::{Surroundings, is_fault, keepalived_word};
+use super::around::{Surroundings, is_fault};
 use super::kernel::{Interface, Netlink};
 use super::link::Settling;
-use super::notify::Job;
+use super::notify::{Job, Word};
 use super::socket::Endpoint;
 use super::status::{Active, Change, Next, Relayed, Status, Track};
 use super::{Wanted, filter, macvlan, resolve};
@@ -49,6 +49,10 @@ pub(super) struct Instance {
     links: BTreeMap<String, Settling>,
     /// Since it has taken the addresses from a director that lives.
     relay: Option<Relay>,
+    /// The priority that the pipe knows.
+    told_priority: Option<u8>,
+    /// A reload has removed it.
+    removed: bool,
 }
 
 /// Connections go to the director that held the addresses before.
@@ -118,6 +122,8 @@ impl Instance {
             for_dataplane: Vec::new(),
             links: BTreeMap::new(),
             relay: None,
+            told_priority: None,
+            removed: false,
         }
     }
 
@@ -172,6 +178,7 @@ impl Instance {
             machine.handle_timeout(now);
         }
         self.relay.take_if(|relay| relay.until <= now);
+        self.tell_priority(around);
         self.settle_links(now);
         self.announce_due(now, around);
     }
@@ -432,7 +439,7 @@ impl Instance {
                 "rival",
                 "no other active router any more".into(),
             ),
-            Action::HeardLowerPriority => tracing::debug!(vrrp = self.name(), "heard a lower priority"),
+            Action::HeardLowerPriority => self.tell(Word::MasterRxLowerPri, around),
             Action::Ready(_) => {}
         }
     }
@@ -550,37 +557,51 @@ impl Instance {
 
     fn became(&self, now: Instant, state: State, why: &str, around: &Surroundings) {
         around.event(now, self.name(), self.state_word(), why.to_owned());
-        let priority = self
-            .machine
-            .as_ref()
-            .map_or(self.wanted.vrrp.priority, Machine::priority);
-        let state = keepalived_word(state, self.is_at_fault());
-        around.tell(self.job("INSTANCE", self.name(), state, priority));
+        if !self.removed {
+            self.tell(Word::of(state, self.is_at_fault()), around);
+        }
     }
 
-    /// Who is told of a change, if anybody is.
-    pub(super) fn job(
-        &self,
-        kind: &'static str,
-        name: &str,
-        state: &'static str,
-        priority: u8,
-    ) -> Option<Job> {
-        let vrrp = &self.wanted.vrrp;
-        (vrrp.notify.is_some() || vrrp.notify_fifo.is_some()).then(|| Job {
-            kind,
-            program: vrrp.notify.clone(),
-            fifo: vrrp.notify_fifo.clone(),
-            user: vrrp.script_user.clone(),
-            name: name.to_owned(),
-            state,
-            priority,
-        })
+    fn priority(&self) -> u8 {
+        let own = self.wanted.vrrp.priority;
+        self.machine.as_ref().map_or(own, Machine::priority)
+    }
+
+    /// Has programs and the pipe told.
+    fn tell(&self, word: Word, around: &Surroundings) {
+        around.tell(Job::of_instance(&self.wanted.vrrp, word, self.priority()));
+    }
+
+    /// What its group's new state is told by.
+    pub(super) fn job_of_group(&self, word: Word) -> Option<Job> {
+        Job::of_group(&self.wanted.vrrp, self.group().unwrap_or_default(), word)
     }
 
     /// keepalived's word for its state now.
-    pub(super) fn keepalived_state(&self) -> &'static str {
-        keepalived_word(self.state(), self.is_at_fault())
+    pub(super) fn keepalived_word(&self) -> Word {
+        Word::of(self.state(), self.is_at_fault())
+    }
+
+    /// Has the pipe told of another priority than it was told last.
+    pub(super) fn tell_priority(&mut self, around: &Surroundings) {
+        let priority = self.priority();
+        let Some(before) = self.told_priority.replace(priority) else {
+            return;
+        };
+        if before != priority {
+            let word = match self.state() {
+                State::Active => Word::MasterPriority,
+                State::Initialize | State::Backup => Word::BackupPriority,
+            };
+            self.tell(word, around);
+        }
+    }
+
+    /// A reload has removed it.
+    pub(super) fn remove(&mut self, now: Instant, around: &Surroundings) {
+        self.removed = true;
+        self.stop(now, around);
+        self.tell(Word::of_removed(&self.wanted.vrrp), around);
     }
 
     /// Says "I stop" if active, and lets everything go.

@@ -4,7 +4,7 @@
 use super::around::Surroundings;
 use super::instance::Instance;
 use super::kernel::{Announcer, Netlink};
-use super::notify::Job;
+use super::notify::{Job, Word};
 use super::status::Status;
 use super::{ANNOUNCEMENTS_MAX, Holdings, Shared, Wanted, locked};
 use crate::clock::Clock;
@@ -53,7 +53,7 @@ struct Together {
     names: Vec<String>,
     group: Group,
     /// The state that was last told of the group as a whole.
-    told: Option<&'static str>,
+    told: Option<Word>,
 }
 
 /// The thread's state.
@@ -250,7 +250,7 @@ impl Runtime {
             order.push(instance);
         }
         for mut gone in kept {
-            gone.stop(now, &self.around);
+            gone.remove(now, &self.around);
         }
         self.instances = order;
         self.regroup(now);
@@ -339,18 +339,18 @@ impl Runtime {
         for together in &mut self.groups {
             let is_member = |instance: &&Instance| together.names.iter().any(|name| name == instance.name());
             let members: Vec<&Instance> = self.instances.iter().filter(is_member).collect();
-            let Some(state) = common(members.iter().map(|member| member.keepalived_state())) else {
+            let Some(state) = common(members.iter().map(|member| member.keepalived_word())) else {
                 continue;
             };
             // What has not begun yet is at fault or stopped without having told so.
-            let begins = matches!(state, "MASTER" | "BACKUP");
+            let begins = matches!(state, Word::Master | Word::Backup);
             if together.told == Some(state) || (together.told.is_none() && !begins) {
                 continue;
             }
             together.told = Some(state);
             let mut jobs: Vec<Job> = Vec::new();
             for member in members {
-                let job = member.job("GROUP", member.group().unwrap_or_default(), state, 0);
+                let job = member.job_of_group(state);
                 // Members may share their program and their pipe.
                 jobs.extend(job.filter(|job| !jobs.contains(job)));
             }
@@ -430,7 +430,7 @@ impl Runtime {
 }
 
 /// What all say, if they say the same.
-fn common(mut all: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+fn common(mut all: impl Iterator<Item = Word>) -> Option<Word> {
     let first = all.next()?;
     all.all(|other| other == first).then_some(first)
 }

@@ -21,8 +21,8 @@ mod group;
 mod hmac;
 mod programs;
 mod takeover;
+mod told;
 mod tracks;
-
 mod wire;
 
 const V4: &str = "192.0.2.100";
@@ -160,8 +160,12 @@ impl Directors {
              priority {priority}\n{}virtual_ipaddress {{\n{addresses}\n}}\n}}\n",
             flavour.keepalived.replace("PEER", self.other(node)),
         );
+        self.start_keepalived(node, tag, &text)
+    }
+
+    fn start_keepalived(&self, node: &Node, tag: &str, text: &str) -> Result<Process, LabError> {
         let (file, dir) = (self.dir.join(format!("{tag}.conf")), self.dir.display());
-        write(&file, &text, 0o600)?;
+        write(&file, text, 0o600)?;
         let mut command = node.command("keepalived");
         command
             .args([

@@ -7,7 +7,8 @@ use super::{Directors, FAST, Flavour, PATIENCE, V4, write};
 use weir_tests::lab::{Injector, LabError, wait_until};
 use weir_tests::scenario::scenario;
 
-const STEADY: Flavour = Flavour {
+/// Nothing that happens to a machine makes it miss three advertisements.
+pub(super) const STEADY: Flavour = Flavour {
     name: "v3, 1 s",
     weir: "version = 3\n",
     keepalived: "",
@@ -201,7 +202,7 @@ fn checksum(parts: &[&[u8]]) -> [u8; 2] {
 const STRANGER: [u8; 4] = [192, 0, 2, 66];
 const GROUP: [u8; 4] = [224, 0, 0, 18];
 
-fn frame(ttl: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(ttl: u8, payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(20 + payload.len())
         .unwrap_or_default()
         .to_be_bytes();
@@ -220,7 +221,14 @@ fn frame(ttl: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An advertisement of version 3 with the highest priority; a bit of `spoil` makes the checksum wrong.
-fn v3(kind: u8, priority: u8, interval_cs: u16, count: u8, addresses: &[[u8; 4]], spoil: u8) -> Vec<u8> {
+pub(super) fn v3(
+    kind: u8,
+    priority: u8,
+    interval_cs: u16,
+    count: u8,
+    addresses: &[[u8; 4]],
+    spoil: u8,
+) -> Vec<u8> {
     let [high, low] = interval_cs.to_be_bytes();
     let mut payload = [
         &[kind, 51, priority, count, high, low, 0, 0][..],
@@ -246,7 +254,7 @@ fn v2(auth: u8, interval_s: u8, address: [u8; 4], password: &[u8; 8]) -> Vec<u8>
     payload
 }
 
-const SHARED: [u8; 4] = [192, 0, 2, 100];
+pub(super) const SHARED: [u8; 4] = [192, 0, 2, 100];
 const OTHER: [u8; 4] = [192, 0, 2, 99];
 
 /// A bad packet and the counter it moves.
