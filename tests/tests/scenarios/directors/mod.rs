@@ -21,87 +21,112 @@ use weir_tests::scenario::scenario;
 
 /// Longer than any timer; nothing changes as long as it lasts.
 const LONG: Duration = Duration::from_secs(10);
-/// Longer than the timers of VRRP.
-const SHORT: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_director_s_processes_die_and_its_addresses_move() {
-    scenario(
-        "directors: kill -9 of control, of the data plane, of both",
-        |lab| {
-            let mut pair = Pair::start(lab)?;
-            pair.moves("kill -9 of control", 1, |pair| pair.directors[0].kill_control())?;
-            pair.moves("control is back", 0, |pair| pair.directors[0].start_control())?;
-            pair.settle()?;
-            pair.moves("kill -9 of the data plane", 1, |pair| {
-                pair.directors[0].kill_dataplane()
-            })?;
-            pair.moves("the data plane is back", 0, |pair| {
-                pair.directors[0].start_dataplane()
-            })?;
-            pair.settle()?;
-            pair.moves("kill -9 of both", 1, |pair| pair.directors[0].kill())?;
-            pair.moves("both are back", 0, |pair| {
-                pair.directors[0].start_dataplane()?;
-                pair.directors[0].start_control()
-            })?;
-            Ok(())
+    in_parallel(&[
+        &|| {
+            scenario("directors: kill -9 of control", |lab| {
+                let mut pair = Pair::start(lab)?;
+                pair.moves("kill -9 of control", 1, |pair| pair.directors[0].kill_control())?;
+                pair.moves("control is back", 0, |pair| pair.directors[0].start_control())?;
+                pair.settle()
+            });
         },
-    );
+        &|| {
+            scenario("directors: kill -9 of the data plane", |lab| {
+                let mut pair = Pair::start(lab)?;
+                pair.moves("kill -9 of the data plane", 1, |pair| {
+                    pair.directors[0].kill_dataplane()
+                })?;
+                pair.moves("the data plane is back", 0, |pair| {
+                    pair.directors[0].start_dataplane()
+                })?;
+                pair.settle()
+            });
+        },
+        &|| {
+            scenario("directors: kill -9 of both", |lab| {
+                let mut pair = Pair::start(lab)?;
+                pair.moves("kill -9 of both", 1, |pair| pair.directors[0].kill())?;
+                pair.moves("both are back", 0, |pair| {
+                    pair.directors[0].start_dataplane()?;
+                    pair.directors[0].start_control()
+                })?;
+                pair.settle()
+            });
+        },
+    ]);
+}
+
+/// Scenarios at the same time, each in a laboratory of its own: most of their time is waiting.
+fn in_parallel(scenarios: &[&(dyn Fn() + Sync)]) {
+    std::thread::scope(|threads| {
+        for scenario in scenarios {
+            threads.spawn(scenario);
+        }
+    });
 }
 
 #[test]
 fn a_director_is_stopped_and_its_addresses_move() {
-    scenario(
-        "directors: SIGSTOP of control, of the data plane, of both",
-        |lab| {
-            let mut pair = Pair::start(lab)?;
-            let parts = [
-                ("control", true, false, LONG),
-                ("the data plane", false, true, SHORT),
-                ("both", true, true, SHORT),
-            ];
-            for (what, control, dataplane, lasts) in parts {
-                let signal = |pair: &mut Pair, signal: Signal| {
-                    if control {
-                        pair.directors[0].control()?.signal(signal)?;
-                    }
-                    if dataplane {
-                        pair.directors[0].dataplane()?.signal(signal)?;
-                    }
-                    Ok(())
-                };
-                pair.moves(&format!("SIGSTOP of {what}"), 1, |pair| {
-                    signal(pair, Signal::STOP)
-                })?;
-                pair.moves(&format!("{lasts:?} later"), 1, |_| {
-                    std::thread::sleep(lasts);
-                    Ok(())
-                })?;
-                pair.moves("SIGCONT", 0, |pair| signal(pair, Signal::CONT))?;
-                pair.settle()?;
+    in_parallel(&[
+        &|| stop("control", true, false),
+        &|| stop("the data plane", false, true),
+        &|| stop("both", true, true),
+    ]);
+}
+
+fn stop(what: &str, control: bool, dataplane: bool) {
+    scenario(&format!("directors: SIGSTOP of {what}"), |lab| {
+        let mut pair = Pair::start(lab)?;
+        let signal = |pair: &mut Pair, signal: Signal| {
+            if control {
+                pair.directors[0].control()?.signal(signal)?;
+            }
+            if dataplane {
+                pair.directors[0].dataplane()?.signal(signal)?;
             }
             Ok(())
-        },
-    );
+        };
+        pair.moves(&format!("SIGSTOP of {what}"), 1, |pair| {
+            signal(pair, Signal::STOP)
+        })?;
+        pair.moves(&format!("{LONG:?} later ({what})"), 1, |_| {
+            std::thread::sleep(LONG);
+            Ok(())
+        })?;
+        pair.moves(&format!("SIGCONT of {what}"), 0, |pair| {
+            signal(pair, Signal::CONT)
+        })?;
+        pair.settle()
+    });
 }
 
 #[test]
 fn a_director_is_cut_off_and_its_addresses_move() {
-    scenario("directors: port down, partition", |lab| {
-        let mut pair = Pair::start(lab)?;
-        pair.moves("port down", 1, |pair| lab.plug(pair.directors[0].node(), false))?;
-        pair.moves("port up", 0, |pair| lab.plug(pair.directors[0].node(), true))?;
-        pair.settle()?;
-        lab.add_bridge("br1")?;
-        pair.moves("partition", 1, |pair| lab.replug(pair.directors[0].node(), "br1"))?;
-        pair.wait_state(0, "active")?;
-        pair.moves("the partition heals", 0, |pair| {
-            lab.replug(pair.directors[0].node(), "br0")
-        })?;
-        pair.settle()?;
-        Ok(())
-    });
+    in_parallel(&[
+        &|| {
+            scenario("directors: port down", |lab| {
+                let mut pair = Pair::start(lab)?;
+                pair.moves("port down", 1, |pair| lab.plug(pair.directors[0].node(), false))?;
+                pair.moves("port up", 0, |pair| lab.plug(pair.directors[0].node(), true))?;
+                pair.settle()
+            });
+        },
+        &|| {
+            scenario("directors: partition", |lab| {
+                let mut pair = Pair::start(lab)?;
+                lab.add_bridge("br1")?;
+                pair.moves("partition", 1, |pair| lab.replug(pair.directors[0].node(), "br1"))?;
+                pair.wait_state(0, "active")?;
+                pair.moves("the partition heals", 0, |pair| {
+                    lab.replug(pair.directors[0].node(), "br0")
+                })?;
+                pair.settle()
+            });
+        },
+    ]);
 }
 
 #[test]
