@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::backend::Backend;
 use crate::check::CheckKind;
-use crate::reader::{At, Fields, Read};
+use crate::reader::{Fields, Read};
 use crate::section::{Key, Section};
 use crate::service::Service;
 use crate::text;
@@ -39,7 +39,72 @@ pub struct Bfd {
     pub idle_interval_ms: u32,
     /// Send nothing until the other end does.
     pub passive: bool,
+    /// `[[bfd.node]]`
+    #[serde(rename = "node", skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<BfdNode>,
 }
+
+/// What is different on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BfdNode {
+    /// The node's name.
+    pub name: String,
+    /// Its other end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<IpAddr>,
+    /// Where its packets come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// Its kernel interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+}
+
+impl Bfd {
+    /// The session as it is on the node of this name.
+    #[must_use]
+    pub fn on_node(&self, node: &str) -> Self {
+        let mut bfd = self.clone();
+        bfd.nodes.clear();
+        if let Some(node) = self.nodes.iter().find(|candidate| candidate.name == node) {
+            bfd.peer = node.peer.unwrap_or(self.peer);
+            bfd.source = node.source.or(self.source);
+            bfd.interface = node.interface.clone().or(bfd.interface);
+        }
+        bfd
+    }
+}
+
+pub(crate) static NODE_SECTION: Section = Section {
+    header: "[[bfd.node]]",
+    meaning: "What is different for the session above it on one node, so that one file serves all directors.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: "a text of 1 to 63 characters a-z A-Z 0-9 - _ .",
+            default: None,
+            meaning: "required: the node's name: its host name, or what weir-control is given with --node",
+        },
+        Key {
+            name: "peer",
+            kind: "a text",
+            default: None,
+            meaning: "address of its other end",
+        },
+        Key {
+            name: "source",
+            kind: "a text",
+            default: None,
+            meaning: "address its packets come from",
+        },
+        Key {
+            name: "interface",
+            kind: "a text of 1 to 15 characters",
+            default: None,
+            meaning: "its kernel interface",
+        },
+    ],
+};
 
 pub(crate) static SECTION: Section = Section {
     header: "[[bfd]]",
@@ -111,17 +176,23 @@ pub(crate) static SECTION: Section = Section {
             default: Some("false"),
             meaning: "send nothing until the other end does",
         },
+        Key {
+            name: "node",
+            kind: "an array of tables",
+            default: None,
+            meaning: "what differs on one node",
+        },
     ],
 };
 
 pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Bfd> {
     let name = fields.required("name", text::name);
     let peer = fields.required("peer", text::address);
-    let (name, peer) = (name?.value, peer?);
+    let (name, peer) = (name?.value, peer?.value);
     let millis = |name, range, default| fields.integer(name, range).unwrap_or(default);
     let bfd = Bfd {
         name,
-        peer: peer.value,
+        peer,
         source: fields.parsed("source", text::address).map(|at| at.value),
         interface: fields
             .parsed("interface", text::interface_name)
@@ -133,12 +204,32 @@ pub(crate) fn read(fields: &Fields<'_, '_>) -> Option<Bfd> {
         detect_multiplier: fields.integer("detect_multiplier", 1..=255).unwrap_or(5),
         idle_interval_ms: millis("idle_interval_ms", 1000..=60_000, 1000),
         passive: fields.boolean("passive").unwrap_or(false),
+        nodes: Vec::new(),
     };
-    check(fields, &bfd, &peer);
-    Some(bfd)
+    check(fields, &bfd);
+    let nodes = fields.tables("node", &NODE_SECTION);
+    let nodes = nodes
+        .iter()
+        .filter_map(|fields| read_node(fields, &bfd))
+        .collect();
+    Some(Bfd { nodes, ..bfd })
 }
 
-fn check(fields: &Fields<'_, '_>, bfd: &Bfd, peer: &At<IpAddr>) {
+fn read_node(fields: &Fields<'_, '_>, bfd: &Bfd) -> Option<BfdNode> {
+    let node = BfdNode {
+        name: fields.required("name", text::name)?.value,
+        peer: fields.parsed("peer", text::address).map(|at| at.value),
+        source: fields.parsed("source", text::address).map(|at| at.value),
+        interface: fields
+            .parsed("interface", text::interface_name)
+            .map(|at| at.value),
+    };
+    let nodes = vec![node.clone()];
+    check(fields, &Bfd { nodes, ..bfd.clone() }.on_node(&node.name));
+    Some(node)
+}
+
+fn check(fields: &Fields<'_, '_>, bfd: &Bfd) {
     let fault =
         |key: &str, message: &str, help: &str| fields.context.error(fields.span_of(key), message, help);
     if bfd
@@ -151,7 +242,7 @@ fn check(fields: &Fields<'_, '_>, bfd: &Bfd, peer: &At<IpAddr>) {
             "give an address of the same family",
         );
     }
-    let link_local = matches!(peer.value, IpAddr::V6(address) if address.is_unicast_link_local());
+    let link_local = matches!(bfd.peer, IpAddr::V6(address) if address.is_unicast_link_local());
     if link_local && bfd.interface.is_none() {
         fault(
             "peer",
@@ -166,6 +257,19 @@ fn check(fields: &Fields<'_, '_>, bfd: &Bfd, peer: &At<IpAddr>) {
             "leave `ttl_min` out, or set multihop = true",
         );
     }
+}
+
+/// Whether two sessions have the same two ends on some node.
+fn share_ends(one: &Bfd, other: &Bfd) -> bool {
+    let ends = |bfd: Bfd| (bfd.peer, bfd.source, bfd.interface, bfd.multihop);
+    let named = one
+        .nodes
+        .iter()
+        .chain(&other.nodes)
+        .map(|node| node.name.as_str());
+    // And on one that has no section; no node has this name.
+    let mut nodes = named.chain([""]);
+    nodes.any(|node| ends(one.on_node(node)) == ends(other.on_node(node)))
 }
 
 /// What several sessions, and those who track them, say together that cannot be.
@@ -184,8 +288,7 @@ pub(crate) fn check_all(sessions: &[Read<'_, '_, Bfd>], vrrps: &[Read<'_, '_, Vr
                 "give each a name of its own",
             );
         }
-        let ends = |bfd: &Bfd| (bfd.peer, bfd.source, bfd.interface.clone(), bfd.multihop);
-        if let Some(other) = seen.iter().find(|other| ends(other) == ends(bfd)) {
+        if let Some(other) = seen.iter().find(|other| share_ends(other, bfd)) {
             fault(
                 "peer",
                 format!("[[bfd]] \"{}\" has the same two ends", other.name),

@@ -41,7 +41,7 @@ mod topology;
 mod vrrp;
 
 pub use backend::Backend;
-pub use bfd::Bfd;
+pub use bfd::{Bfd, BfdNode};
 pub use check::bytes::{hex, hex_pattern};
 pub use check::{
     BfdCheck, Check, CheckKind, DnsCheck, DnsType, FileCheck, GrpcCheck, HttpCheck, HttpVersion, LoginCheck,

@@ -86,7 +86,7 @@ pub(crate) static ROOT: Section = Section {
 };
 
 /// Every section, in the order of the page.
-pub(crate) static SECTIONS: [&Section; 45] = [
+pub(crate) static SECTIONS: [&Section; 46] = [
     &ROOT,
     &dataplane::SECTION,
     &control::SECTION,
@@ -130,6 +130,7 @@ pub(crate) static SECTIONS: [&Section; 45] = [
     &vrrp::TRACK_SECTION,
     &vrrp::NODE_SECTION,
     &bfd::SECTION,
+    &bfd::NODE_SECTION,
     &timeouts::SECTION,
     &ipvs::SECTION,
 ];

@@ -24,6 +24,7 @@ pub type Up = BTreeMap<String, bool>;
 /// The handle on the thread.
 #[derive(Debug)]
 pub struct Bfd {
+    node: String,
     commands: std::sync::mpsc::Sender<Command>,
     wake: Arc<OwnedFd>,
     shown: Arc<Mutex<status::Sessions>>,
@@ -37,11 +38,11 @@ fn locked(shown: &Mutex<status::Sessions>) -> MutexGuard<'_, status::Sessions> {
 }
 
 impl Bfd {
-    /// Starts the thread, without sessions. `seed` spreads the packets.
+    /// Starts the thread, without sessions, on the node of this name. `seed` spreads the packets.
     ///
     /// # Errors
     /// The system gives no event descriptor or no thread.
-    pub fn start(clock: Clock, seed: u64, tracker: Tracker) -> std::io::Result<Self> {
+    pub fn start(clock: Clock, node: &str, seed: u64, tracker: Tracker) -> std::io::Result<Self> {
         let wake = Arc::new(rustix::event::eventfd(
             0,
             rustix::event::EventfdFlags::NONBLOCK | rustix::event::EventfdFlags::CLOEXEC,
@@ -62,6 +63,7 @@ impl Bfd {
             .name("bfd".into())
             .spawn(move || runtime.run())?;
         Ok(Self {
+            node: node.to_owned(),
             commands,
             wake,
             shown,
@@ -72,7 +74,8 @@ impl Bfd {
 
     /// Runs exactly the sessions of this configuration.
     pub fn configure(&self, config: &Config) {
-        self.command(Command::Configure(config.bfds.clone()));
+        let sessions = config.bfds.iter().map(|bfd| bfd.on_node(&self.node));
+        self.command(Command::Configure(sessions.collect()));
     }
 
     /// Which sessions are up, now and at every change.

@@ -161,7 +161,7 @@ impl Daemon {
     pub fn start(options: Options) -> std::io::Result<(Self, Requests)> {
         let clock = Clock::start();
         let vrrp = Vrrp::start(clock, &options.node)?;
-        let bfd = Bfd::start(clock, options.seed, vrrp.tracker())?;
+        let bfd = Bfd::start(clock, &options.node, options.seed, vrrp.tracker())?;
         let mut checks = Checks::new(clock, options.seed);
         checks.watch_sessions(bfd.watch());
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);

@@ -105,7 +105,7 @@ impl Directors {
         write(&file, text, 0o600)?;
         let program = binary("weir-control")?;
         let mut command = node.command(&program.to_string_lossy());
-        command.arg("--config").arg(&file);
+        command.arg("--config").arg(&file).args(["--node", tag]);
         Process::start(tag, &mut command, &self.dir.join(format!("{tag}.log")))
     }
 

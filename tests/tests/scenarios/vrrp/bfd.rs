@@ -67,26 +67,21 @@ fn two_weirs_notice_each_other_s_loss() {
         for (node, host) in [(&directors.weir, 1), (&directors.peer, 2)] {
             node.ip(&format!("address add 2001:db8::{host}/64 dev eth0 nodad"))?;
         }
-        let text = |tag: &str, own: u8, other: u8| {
-            directors.head(tag)
-                + &session("one", &format!("192.0.2.{other}"), "interface = 'eth0'\n")
-                + &session(
-                    "several",
-                    &format!("192.0.2.{other}"),
-                    "multihop = true\nttl_min = 254\n",
-                )
-                + &session(
-                    "six",
-                    &format!("2001:db8::{other}"),
-                    &format!("source = '2001:db8::{own}'\n"),
-                )
-        };
+        // One file for both; what differs on the second stands in sections of its own.
+        let node = "[[bfd.node]]\nname = 'low'\npeer = '192.0.2.1'\n";
+        let sessions = session("one", "192.0.2.2", "interface = 'eth0'\n")
+            + node
+            + &session("several", "192.0.2.2", "multihop = true\nttl_min = 254\n")
+            + node
+            + &session("six", "2001:db8::2", "source = '2001:db8::1'\n")
+            + "[[bfd.node]]\nname = 'low'\npeer = '2001:db8::1'\nsource = '2001:db8::2'\n";
+        let text = |tag: &str| directors.head(tag) + &sessions;
         let tracked = directors
             .text(100, &FAST, "high")
             .replace(&directors.head("high"), "")
             + "[[vrrp.track]]\nbfd = 'one'\nweight = -60\n";
-        let _high = directors.start_weir(&directors.weir, "high", &(text("high", 1, 2) + &tracked))?;
-        let low = directors.start_weir(&directors.peer, "low", &text("low", 2, 1))?;
+        let _high = directors.start_weir(&directors.weir, "high", &(text("high") + &tracked))?;
+        let low = directors.start_weir(&directors.peer, "low", &text("low"))?;
         for name in ["one", "several", "six"] {
             wait_for(&directors, "high", name, "up")?;
             wait_for(&directors, "low", name, "up")?;
