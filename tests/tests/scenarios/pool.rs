@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use weir_tests::lab::{LabError, wait_until};
-use weir_tests::scenario::scenario;
+use weir_tests::lab::{LabError, Node, Process, wait_until};
+use weir_tests::scenario::{binary, scenario};
 use weir_tests::stage::{Config, DETECTION, Director, Stage, URL, VIP, server_address};
 
 use crate::{assert_all_good, on_stage};
@@ -209,6 +209,113 @@ fn a_drain_is_followed_to_its_end_while_a_connection_lives() {
         assert_all_good(&replies);
         assert!(stage.shares(&replies).contains(&0));
         stage.director.ctl(&["backend", "enable", "web", &busy])?;
+        wait_in_force(stage, 2)
+    });
+}
+
+/// A connection that is kept open, and the server at its end.
+fn keep_open(node: &Node) -> Result<(TcpStream, String), LabError> {
+    let mut stream = node
+        .inside(|| TcpStream::connect((VIP, 80)))?
+        .map_err(unexpected)?;
+    stream
+        .set_read_timeout(Some(DETECTION))
+        .and_then(|()| stream.write_all(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n"))
+        .map_err(unexpected)?;
+    let (mut head, mut piece) = (String::new(), [0; 1_024]);
+    // The page is the server's name and a line end.
+    while !head.contains("\r\n\r\nrs") || !head.ends_with('\n') {
+        let count = stream.read(&mut piece).map_err(unexpected)?;
+        head.push_str(&String::from_utf8_lossy(&piece[..count]));
+    }
+    let server = head.lines().last().unwrap_or_default().to_owned();
+    Ok((stream, server))
+}
+
+#[test]
+fn the_progress_of_a_drain_is_told_with_the_time_it_may_take() {
+    const FLOWS: usize = 3;
+    let mut config = pooled(2, "");
+    let brief = "timeouts = { tcp_fin_wait_s = 1, tcp_time_wait_s = 1, tcp_close_wait_s = 1, tcp_last_ack_s = 1, tcp_close_s = 1 }";
+    config.other = config
+        .other
+        .map(|text| text.replace("pool = {", &format!("{brief}\npool = {{")));
+    on_stage("drain progress", 2, config, |lab, stage| {
+        let mut open = Vec::new();
+        for _ in 0..2 * FLOWS {
+            open.push(keep_open(stage.client.node())?);
+        }
+        open.retain(|(_, server)| server == "rs1");
+        assert_eq!(open.len(), FLOWS, "round robin");
+        let address = format!("{}:80", server_address(1));
+        let mut command = std::process::Command::new(binary("weirctl")?);
+        command.arg("--socket").arg(stage.director.control_socket());
+        command.args([
+            "backend", "drain", "web", &address, "--wait", "--wait-s", "120", "--json",
+        ]);
+        let mut drain = Process::start("weirctl drain", &mut command, &lab.dir().join("drain.log"))?;
+        drain.wait_for_log(&format!("\"flows\":{FLOWS}"), DETECTION)?;
+        while let Some((stream, _)) = open.pop() {
+            drop(stream);
+            drain.wait_for_log(&format!("\"flows\":{}", open.len()), DETECTION)?;
+        }
+        assert!(drain.wait(DETECTION)?.success());
+        let told: Vec<Value> = drain
+            .log()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        let flows: Vec<u64> = told.iter().filter_map(|line| line["flows"].as_u64()).collect();
+        assert!(flows.is_sorted_by(|more, fewer| more > fewer), "{flows:?}");
+        assert_eq!(told[0]["eta_s"], Value::Null, "one look is no pace");
+        assert!(told[1]["eta_s"].is_u64(), "{told:?}");
+        // Nobody was turned away meanwhile.
+        let replies = stage.client.get_many(URL, 6)?;
+        assert_all_good(&replies);
+        assert_eq!(stage.shares(&replies), [0, 6]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_file_keeps_a_server_in_maintenance_through_restarts_of_control() {
+    let mut config = pooled(2, "");
+    config.other = config.other.map(|text| {
+        text.replace(
+            "[control]\n",
+            "[control]\nmaintenance_dir = \"{dir}/maintenance\"\n",
+        )
+    });
+    on_stage("maintenance by file", 2, config, |_, stage| {
+        let folder = stage.director.control_socket().with_file_name("maintenance");
+        let (first, second) = (
+            folder.join(server_address(1)),
+            folder.join(format!("{}:80", server_address(2))),
+        );
+        std::fs::create_dir_all(&folder).map_err(unexpected)?;
+        std::fs::write(&first, "").map_err(unexpected)?;
+        wait_for_states(&stage.director, &["draining", "up"])?;
+        let listed = stage.director.ctl(&["maintenance"])?;
+        assert!(listed.contains("there is a file"), "{listed}");
+
+        for by_force in [false, true] {
+            match by_force {
+                true => stage.director.kill_control()?,
+                false => drop(stage.director.stop_control()?),
+            }
+            stage.director.start_control()?;
+            wait_for_states(&stage.director, &["draining", "up"])?;
+            let replies = stage.client.get_many(URL, 6)?;
+            assert_all_good(&replies);
+            assert_eq!(stage.shares(&replies), [0, 6]);
+        }
+
+        // What comes and goes while control is away counts too.
+        stage.director.stop_control()?;
+        std::fs::rename(&first, &second).map_err(unexpected)?;
+        stage.director.start_control()?;
+        wait_for_states(&stage.director, &["up", "draining"])?;
+        std::fs::remove_file(&second).map_err(unexpected)?;
         wait_in_force(stage, 2)
     });
 }
