@@ -30,7 +30,7 @@ pub(crate) fn modes() -> impl Iterator<Item = &'static Mode> {
 }
 
 /// Those by which answers to datagrams pass.
-fn both_ways() -> impl Iterator<Item = &'static Mode> {
+pub(crate) fn both_ways() -> impl Iterator<Item = &'static Mode> {
     modes().filter(|mode| !mode.on_servers())
 }
 
@@ -156,20 +156,27 @@ impl Scene {
 
     /// Sends a datagram from each of many ports; how often somebody answered.
     fn ask(&self, mode: &Mode) -> Result<usize, LabError> {
+        ask(&self.ports(mode)?, Duration::from_millis(50))
+    }
+
+    /// Many ports of the client, each with a flow to the service to come.
+    pub(crate) fn ports(&self, mode: &Mode) -> Result<Vec<UdpSocket>, LabError> {
         let address = format!("{}:{ECHO}", mode.vip(Family::V4));
-        let asked = self.client.node().inside(|| {
-            let mut sockets = Vec::new();
-            for _ in 0..KNOCKS {
-                let socket = UdpSocket::bind("0.0.0.0:0")?;
-                socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-                socket.connect(&address)?;
-                socket.send(b"anybody there?")?;
-                sockets.push(socket);
-            }
-            let answers = sockets.iter().map(|socket| socket.recv(&mut [0; 64]).is_ok());
-            Ok::<_, std::io::Error>(answers.filter(|answered| *answered).count())
-        })?;
-        asked.map_err(|error| LabError::unexpected(format!("ask by datagrams: {error}")))
+        let open = || {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            socket.connect(&address)?;
+            Ok(socket)
+        };
+        let opened: std::io::Result<Vec<UdpSocket>> = self
+            .client
+            .node()
+            .inside(|| (0..KNOCKS).map(|_| open()).collect())?;
+        opened.map_err(|error| LabError::unexpected(format!("ask by datagrams: {error}")))
+    }
+
+    /// Has the first server answer datagrams too, for as long as the value lives.
+    pub(crate) fn let_first_answer(&self) -> Result<Echo, LabError> {
+        Echo::start(self.servers[0].node())
     }
 
     fn states(&self, service: &str) -> Result<Vec<String>, LabError> {
@@ -230,8 +237,21 @@ impl Scene {
     }
 }
 
+/// Sends a datagram from each port; how many are answered in time.
+pub(crate) fn ask(ports: &[UdpSocket], patience: Duration) -> Result<usize, LabError> {
+    let answers = || {
+        for port in ports {
+            port.set_read_timeout(Some(patience))?;
+            port.send(b"anybody there?")?;
+        }
+        let answers = ports.iter().map(|port| port.recv(&mut [0; 64]).is_ok());
+        Ok::<_, std::io::Error>(answers.filter(|answered| *answered).count())
+    };
+    answers().map_err(|error| LabError::unexpected(format!("ask by datagrams: {error}")))
+}
+
 /// Answers datagrams.
-struct Echo {
+pub(crate) struct Echo {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }

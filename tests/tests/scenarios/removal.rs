@@ -11,7 +11,7 @@ use weir_tests::stage::{Config, DETECTION, VIP};
 
 use crate::modes::cast::{Family, Mode};
 use crate::on_stage;
-use crate::passive::{Scene, config, modes};
+use crate::passive::{Scene, ask, both_ways, config, modes};
 
 /// Connections of each mode, two to each server.
 const CONNECTIONS: usize = 4;
@@ -123,6 +123,27 @@ fn connections_of_a_removed_server_are_reset_within_a_second() {
                 connection.server,
                 start.elapsed()
             );
+        }
+        scene.end()
+    });
+}
+
+#[test]
+fn datagrams_for_a_removed_server_go_to_another_at_once() {
+    scenario("removal: datagrams", |lab| {
+        let mut scene = Scene::start(lab, "on_removal = \"cut\"")?;
+        let _echo = scene.let_first_answer()?;
+        let mut open = Vec::new();
+        for mode in both_ways() {
+            let ports = scene.ports(mode)?;
+            let answered = ask(&ports, DETECTION)?;
+            assert_eq!(answered, ports.len(), "{}: by both servers", mode.name);
+            open.push((mode, ports));
+        }
+        scene.director.apply(config("on_removal = \"cut\"", 1))?;
+        for (mode, ports) in &open {
+            let answered = ask(ports, RESET_MAX)?;
+            assert_eq!(answered, ports.len(), "{}: by the one that is left", mode.name);
         }
         scene.end()
     });

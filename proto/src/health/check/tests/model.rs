@@ -34,6 +34,7 @@ impl Server {
             interval: INTERVAL,
             jitter: INTERVAL / 10,
             spread: INTERVAL,
+            fall_first: (rng.below(2) == 0).then_some(1),
             ..pace(1 + u32::try_from(rng.below(2)).unwrap(), fall)
         };
         let dies = (rng.below(10) == 0).then(|| Instant::ZERO + rng.between(MINUTE, 18 * MINUTE));
@@ -94,10 +95,16 @@ impl Server {
     /// The rule, said over the whole row of outcomes.
     fn by_the_rule(&self) -> Vec<(Instant, Health)> {
         let (mut verdict, mut row, mut changes) = (Health::Up, Vec::new(), Vec::new());
+        let mut proved = false;
         for (at, passed) in &self.outcomes {
             row.push(*passed);
+            proved |= *passed;
             let (need, wanted, other) = match verdict {
-                Health::Up => (self.pace.fall as usize, false, Health::Down),
+                Health::Up if proved => (self.pace.fall as usize, false, Health::Down),
+                Health::Up => {
+                    let first = self.pace.fall_first.unwrap_or(self.pace.fall);
+                    (first as usize, false, Health::Down)
+                }
                 Health::Down => (self.pace.rise as usize, true, Health::Up),
             };
             if row.len() >= need && row[row.len() - need..].iter().all(|passed| *passed == wanted) {
