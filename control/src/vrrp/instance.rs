@@ -2,6 +2,7 @@
 
 use super::announce::Announcing;
 use super::around::{Surroundings, is_fault};
+use super::day::{self, TimeOfDay};
 use super::kernel::{Interface, Netlink};
 use super::link::Settling;
 use super::notify::{Job, Word};
@@ -11,11 +12,9 @@ use super::{Wanted, filter, macvlan, resolve};
 use crate::clock::Clock;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use weir_proto::time::Instant;
-use weir_proto::vrrp::{
-    Action, Codec, Config, Input, Machine, Reject, State, Tracker, Tracking, UnixTime, Why,
-};
+use weir_proto::vrrp::{Action, Codec, Config, Input, Machine, Reject, State, Tracker, Tracking, Why};
 
 /// What a virtual router of a port depends on, besides what is configured.
 const DATAPLANE: &str = "dataplane";
@@ -29,6 +28,8 @@ pub(super) struct Instance {
     /// There is one once the interface has an address.
     machine: Option<Machine>,
     codec: Codec,
+    /// Since the first advertisement it sent or heard.
+    day: Option<TimeOfDay>,
     tracking: Tracking,
     /// Why there is no machine or no socket.
     problem: Option<String>,
@@ -60,14 +61,6 @@ pub(super) struct Instance {
 struct Relay {
     to: IpAddr,
     until: Instant,
-}
-
-fn unix_now() -> UnixTime {
-    UnixTime(
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO),
-    )
 }
 
 fn own_link(wanted: &Wanted) -> String {
@@ -111,6 +104,7 @@ impl Instance {
             endpoint: None,
             machine: None,
             codec: Codec::new(),
+            day: None,
             tracking,
             problem: None,
             on_kernel: Vec::new(),
@@ -400,16 +394,32 @@ impl Instance {
     // ===== datagrams =====
 
     /// Reads one datagram; false when there is none.
-    pub(super) fn receive(&mut self, now: Instant, buffer: &mut [u8]) -> bool {
+    pub(super) fn receive(&mut self, now: Instant, buffer: &mut [u8], around: &Surroundings) -> bool {
         let (Some(endpoint), Some(machine)) = (&self.endpoint, &mut self.machine) else {
             return false;
         };
+        let day = self
+            .day
+            .get_or_insert_with(|| TimeOfDay::new(now, day::of_system()));
         let input = match endpoint.receive(buffer) {
             Ok(None) => return false,
-            Ok(Some(datagram)) => match self.codec.read(machine.config(), unix_now(), &datagram.received) {
-                Ok(advert) => Input::Advert(advert),
-                Err(reject) => Input::Rejected(reject),
-            },
+            Ok(Some(datagram)) => {
+                let mut read = self.codec.read(machine.config(), day.at(now), &datagram.received);
+                let system = day::of_system();
+                if read == Err(Reject::Stale) && day.differs(now, system) {
+                    let again = self.codec.read(machine.config(), system, &datagram.received);
+                    if again.is_ok() {
+                        *day = TimeOfDay::new(now, system);
+                        read = again;
+                        let text = "the system's clock has been set; advertisements are signed by it now";
+                        around.event(now, &self.wanted.vrrp.name, "clock", text.to_owned());
+                    }
+                }
+                match read {
+                    Ok(advert) => Input::Advert(advert),
+                    Err(reject) => Input::Rejected(reject),
+                }
+            }
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Input::Rejected(Reject::Length),
             Err(error) => {
                 tracing::debug!(%error, vrrp = %self.wanted.vrrp.name, "receiving");
@@ -424,7 +434,7 @@ impl Instance {
 
     pub(super) fn perform(&mut self, now: Instant, action: Action, around: &Surroundings) {
         match action {
-            Action::SendAdvert { priority } => self.send(priority),
+            Action::SendAdvert { priority } => self.send(now, priority),
             Action::Claim => self.hold(now, true, around),
             Action::Release => self.hold(now, false, around),
             Action::Announce { rounds } => self.announce(now, rounds, around),
@@ -444,12 +454,15 @@ impl Instance {
         }
     }
 
-    fn send(&mut self, priority: u8) {
+    fn send(&mut self, now: Instant, priority: u8) {
         let (Some(endpoint), Some(machine)) = (&self.endpoint, &self.machine) else {
             return;
         };
         let mut unsent = None;
-        for outgoing in self.codec.write(machine.config(), unix_now(), priority) {
+        let day = self
+            .day
+            .get_or_insert_with(|| TimeOfDay::new(now, day::of_system()));
+        for outgoing in self.codec.write(machine.config(), day.at(now), priority) {
             if let Err(error) = endpoint.send(&outgoing) {
                 unsent = Some(format!("advertisements to {} are not sent: {error}", outgoing.to));
             }

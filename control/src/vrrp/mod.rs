@@ -10,6 +10,7 @@
 
 mod announce;
 mod around;
+mod day;
 mod filter;
 mod instance;
 mod kernel;

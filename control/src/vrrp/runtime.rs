@@ -169,7 +169,7 @@ impl Runtime {
         for index in 0..self.instances.len() {
             for _ in 0..DATAGRAMS_MAX {
                 let now = self.around.clock.now();
-                if !self.instances[index].receive(now, buffer) {
+                if !self.instances[index].receive(now, buffer, &self.around) {
                     break;
                 }
                 self.act(now, index);

@@ -195,7 +195,7 @@ pub struct Event {
     /// Which service or backend; absent when it is about a virtual router.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub object: String,
-    /// Of a virtual router `active`, `backup`, `fault`, `stopped`, `rival` or `error`; of others `up`, `down`, `weight`,
+    /// Of a virtual router `active`, `backup`, `fault`, `stopped`, `rival`, `clock` or `error`; of others `up`, `down`, `weight`,
     /// `quorum-up`, `quorum-down`, `alarm`, `alarm-over`, `drained`, `maintenance`, `changed` or `config`.
     pub kind: String,
     /// What people read.

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -17,9 +18,11 @@ use weir_tests::scenario::{binary, scenario};
 mod accept;
 mod beside;
 mod bfd;
+mod clock;
 mod group;
 mod hmac;
 mod programs;
+mod starved;
 mod takeover;
 mod told;
 mod tracks;
@@ -101,12 +104,21 @@ impl Directors {
     }
 
     fn start_weir(&self, node: &Node, tag: &str, text: &str) -> Result<Process, LabError> {
+        let mut command = self.weir_command(node, tag, text)?;
+        Process::start(tag, &mut command, &self.log(tag))
+    }
+
+    fn weir_command(&self, node: &Node, tag: &str, text: &str) -> Result<Command, LabError> {
         let file = self.file(tag);
         write(&file, text, 0o600)?;
         let program = binary("weir-control")?;
         let mut command = node.command(&program.to_string_lossy());
         command.arg("--config").arg(&file).args(["--node", tag]);
-        Process::start(tag, &mut command, &self.dir.join(format!("{tag}.log")))
+        Ok(command)
+    }
+
+    fn log(&self, tag: &str) -> PathBuf {
+        self.dir.join(format!("{tag}.log"))
     }
 
     fn file(&self, tag: &str) -> PathBuf {

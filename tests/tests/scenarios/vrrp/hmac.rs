@@ -6,11 +6,19 @@ use super::{Directors, FAST, PATIENCE, V4, write};
 use weir_tests::lab::{Injector, LabError, wait_until};
 use weir_tests::scenario::scenario;
 
+/// A key of number 1.
+pub(super) const KEY: &str = OLD;
 const OLD: &str = "1 6f1d2c3b4a5968778695a4b3c2d1e0f00f1e2d3c4b5a69788796a5b4c3d2e1f0\n";
 const NEW: &str = "2 a0b1c2d3e4f5061728394a5b6c7d8e9f9f8e7d6c5b4a39281706f5e4d3c2b1a0\n";
 
 /// What one director is told: which keys it believes, and which one it signs with.
-fn tell(directors: &Directors, tag: &str, priority: u8, keys: &str, signs: u8) -> Result<String, LabError> {
+pub(super) fn tell(
+    directors: &Directors,
+    tag: &str,
+    priority: u8,
+    keys: &str,
+    signs: u8,
+) -> Result<String, LabError> {
     let file = directors.dir.join(format!("{tag}.keys"));
     write(&file, keys, 0o600)?;
     // Something else changes with the file, or there would be nothing to apply.
