@@ -121,3 +121,22 @@ fn keepalived_s_defaults_are_in_force_when_they_are_chosen() {
         Some(1_000)
     );
 }
+
+#[test]
+fn every_example_survives_being_written_out_with_keepalived_s_defaults() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut tried = 0;
+    for entry in std::fs::read_dir(folder).expect("examples") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("a file");
+        if text.contains("[health]") {
+            continue;
+        }
+        let text = format!("[health]\ndefaults = 'keepalived'\n{text}");
+        let config = crate::parse(&text, "example.toml").unwrap_or_else(|report| panic!("{report}"));
+        let again = crate::parse(&config.to_toml(), "again.toml").unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(again, config, "{}", path.display());
+        tried += 1;
+    }
+    assert!(tried > 5, "{tried}");
+}

@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use weir_proto::health::Dialogue;
 use weir_proto::health::check::{Pace, Report};
 
-pub use connection::tls::{Files as TlsFiles, Own as TlsOwn, Tls};
+pub use connection::tls::{Files as TlsFiles, Own as TlsOwn, Tls, client as tls_client};
 
 /// Reports that may wait for the daemon; past that, checks wait before they go on.
 const REPORTS_MAX: usize = 1_024;

@@ -12,14 +12,14 @@ use weir_proto::health::local::{NumberFile, Says, Script};
 use weir_proto::health::pattern::Pattern;
 use weir_proto::health::ping::Echo;
 use weir_proto::health::preset::{self, Login};
-use weir_proto::health::probe::{Action, Input, Probe};
+use weir_proto::health::probe::{Action, Fault, Input, Probe};
 use weir_proto::health::talk::{Expect, Masked, REPLY_BYTES_MAX, Step, Talk};
 use weir_proto::health::through::{Encapsulation, Through};
 use weir_proto::health::{Dialogue, Outcome};
 use weir_proto::time::{Duration, Instant};
 use weir_rings::message::{Event, Message, RawRecord};
 
-const TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 /// Answers up to this length end alike however they are cut: no bound of a dialogue over a stream is reached.
 const ANY_CUT_BYTES_MAX: usize = 1_024;
 
@@ -120,6 +120,8 @@ fn others() -> Vec<(&'static str, Dialogue)> {
         })
     };
     vec![
+        ("check_tcp", Dialogue::Tcp),
+        ("check_bfd", Dialogue::Bfd("peer".into())),
         ("check_udp", Dialogue::Udp(datagram)),
         ("check_dns", Dialogue::Dns(query)),
         ("check_ping", Dialogue::Ping(Echo::V4)),
@@ -154,7 +156,47 @@ pub(crate) fn check(name: &str, data: &[u8]) -> Option<Outcome> {
         let whole = run(dialogue, cut, ANY_CUT_BYTES_MAX, answer);
         assert_eq!(whole, outcome, "in pieces of {piece_bytes} bytes");
     }
+    any_order(dialogue, answer);
     Some(outcome)
+}
+
+/// The same bytes as what happens to a probe, in whatever order: no panic, a deadline as long as a run is under way, and one end
+/// for each beginning.
+fn any_order(dialogue: &Arc<Dialogue>, mut happens: &[u8]) {
+    let mut probe = Probe::new(dialogue.clone(), TIMEOUT);
+    let (mut now, mut begun, mut ended) = (Instant::ZERO, 0_u32, 0);
+    let faults = [Fault::Refused, Fault::Reset, Fault::Tls, Fault::Local];
+    while let Some((&what, rest)) = happens.split_first() {
+        let count = usize::from(what >> 3).min(rest.len());
+        let running = probe.is_running();
+        happens = rest;
+        match what & 7 {
+            0 => probe.handle(now, Input::Start),
+            1 => probe.handle(now, Input::Connected),
+            2 => {
+                happens = &rest[count..];
+                probe.handle(now, Input::Read(&rest[..count]));
+            }
+            3 => probe.handle(now, Input::Code((what >> 3).into())),
+            4 => probe.handle(now, Input::Eof),
+            5 => probe.handle(now, Input::Broken(faults[usize::from(what >> 3) % faults.len()])),
+            6 => probe.handle(now, Input::Bound("192.0.2.2:40000".parse().expect("an address"))),
+            _ => {
+                now += Duration::from_millis(100) * (what >> 3).into();
+                probe.handle_timeout(now);
+            }
+        }
+        begun += u32::from(!running && probe.is_running());
+        while let Some(action) = probe.poll_action() {
+            ended += u32::from(matches!(action, Action::Done(_)));
+        }
+        assert_eq!(probe.poll_timeout().is_some(), probe.is_running());
+        assert_eq!(
+            begun,
+            ended + u32::from(probe.is_running()),
+            "one end for each beginning"
+        );
+    }
 }
 
 /// Whether the server is well.
@@ -181,7 +223,8 @@ fn run(dialogue: &Arc<Dialogue>, cut: u8, piece_bytes: usize, answer: &[u8]) -> 
     }
     if cut & 0x40 != 0 {
         let code = answer.first().copied().unwrap_or_default();
-        probe.handle(now, Input::Code(if code < 0x80 { 0 } else { code.into() }));
+        let well = u32::from(matches!(**dialogue, Dialogue::Bfd(_)));
+        probe.handle(now, Input::Code(if code < 0x80 { well } else { code.into() }));
         probe.handle(now, Input::Eof);
     }
     probe.handle_timeout(now + TIMEOUT);

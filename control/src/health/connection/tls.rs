@@ -6,7 +6,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -103,16 +103,29 @@ pub(super) async fn handshake(
         Fault::Local
     })?;
     complaint::ends(file);
-    let name = match &tls.name {
-        Some(name) => ServerName::try_from(name.clone()).map_err(|_| Fault::Local)?,
-        None => ServerName::IpAddress(tls.address.into()),
-    };
+    let name = server_name(tls).map_err(|_| Fault::Local)?;
     let connected = TlsConnector::from(settings).connect(name, stream).await;
     connected.map_err(|error| match fault(&error) {
         // Only the server can have cut a handshake short.
         Fault::Local => Fault::Tls,
         other => other,
     })
+}
+
+/// The same without a wire, for those who bring their own.
+///
+/// # Errors
+/// A file cannot be used, or the name is none.
+pub fn client(tls: &Tls) -> io::Result<ClientConnection> {
+    let settings = settings(&tls.files, NO_PROTOCOL)?;
+    ClientConnection::new(settings, server_name(tls)?).map_err(io::Error::other)
+}
+
+fn server_name(tls: &Tls) -> io::Result<ServerName<'static>> {
+    match &tls.name {
+        Some(name) => ServerName::try_from(name.clone()).map_err(io::Error::other),
+        None => Ok(ServerName::IpAddress(tls.address.into())),
+    }
 }
 
 pub(super) fn settings(files: &Files, protocol: Protocol) -> io::Result<Arc<ClientConfig>> {

@@ -1,0 +1,10 @@
+//! What may happen to a check of a BFD session, in any order.
+#![no_main]
+
+mod run;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    run::check("check_bfd", data);
+});
