@@ -428,7 +428,7 @@ pub(crate) static SECTION: Section = Section {
             name: "delay_before_retry_ms",
             kind: "a whole number of milliseconds from 0 to 86400000",
             default: None,
-            meaning: "after a failure that has not yet taken the backend down the next probe starts so long after it, or when it is due anyway if that is sooner; left out: when it is due",
+            meaning: "after a failure that has not yet taken the backend down the next probe starts so long after it, be that sooner or later than `interval_ms`; left out: when it is due",
         },
         Key {
             name: "interval_down_ms",

@@ -24,7 +24,7 @@ pub struct Pace {
     pub fall: u32,
     /// The first run starts within this span after the check does; spreads checks that start together.
     pub spread: Duration,
-    /// The run after a failure that has not taken the server down starts so long after that failure, if that is sooner.
+    /// The run after a failure that has not taken the server down starts so long after that failure.
     pub retry: Option<Duration>,
     /// From the start of one run to that of the next while the server is down, if that is sooner.
     pub interval_down: Option<Duration>,
@@ -207,7 +207,12 @@ impl Check {
     /// Wants the next run sooner where something is to be found out.
     fn hurry(&mut self, now: Instant, evidence: Option<bool>) {
         let soon = match (self.judge.health(), evidence) {
-            (Health::Up, Some(false)) => self.pace.retry.map(|retry| now + retry),
+            (Health::Up, Some(false)) => {
+                if let Some(retry) = self.pace.retry {
+                    self.schedule.set(now + retry);
+                }
+                None
+            }
             (Health::Up, Some(true) | None) => None,
             (Health::Down, Some(true)) if self.pace.fast_recovery && !self.is_held(now) => Some(now),
             (Health::Down, _) => self.pace.interval_down.map(|interval| self.started + interval),

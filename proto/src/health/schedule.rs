@@ -5,7 +5,8 @@
 //! interval ± the jitter. When a run lasted past one slot, the next starts at once and the grid goes on as it was;
 //! further slots that passed are skipped and counted, not made up for.
 //!
-//! A run that is wanted sooner ([`Schedule::hasten`]) comes on top: it leaves the grid where it is.
+//! A run that is wanted sooner ([`Schedule::hasten`]) comes on top, and one that is wanted later ([`Schedule::set`]) leaves out
+//! slots: both leave the grid where it is.
 
 use crate::time::{Duration, Instant};
 
@@ -54,6 +55,20 @@ impl Schedule {
         if at < self.next() {
             self.extra = Some(at);
         }
+    }
+
+    /// Wants the next run at `at`, whether one is due sooner or not; slots before it are left out.
+    pub fn set(&mut self, at: Instant) {
+        if at <= self.due {
+            self.extra = Some(at);
+            return;
+        }
+        self.extra = None;
+        if at > self.slot {
+            let (late, interval) = ((at - self.slot).as_nanos(), self.interval.as_nanos());
+            self.slot += Duration::from_nanos(whole(late / interval * interval));
+        }
+        self.due = at;
     }
 
     /// Slots that passed unused because a run was still under way.

@@ -117,3 +117,30 @@ fn a_run_wanted_sooner_leaves_the_grid_alone() {
         "late, it is the grid's own run"
     );
 }
+
+#[test]
+fn a_run_that_is_set_comes_then_and_the_grid_stays() {
+    let at = Instant::from_millis;
+    // Sooner than its slot, later than it by less than an interval, and by several.
+    for (set, later) in [
+        (1_400, [2_000, 3_000]),
+        (2_000, [3_000, 4_000]),
+        (2_300, [3_000, 4_000]),
+        (5_999, [6_000, 7_000]),
+    ] {
+        let mut schedule = steady(Instant::from_secs(1));
+        assert!(schedule.take(at(1_000)));
+        schedule.set(at(set));
+        assert_eq!(schedule.next(), at(set));
+        assert!(!schedule.take(at(set - 1)) && schedule.take(at(set)), "{set}");
+        for slot in later {
+            assert_eq!(schedule.next(), at(slot), "{set}");
+            assert!(schedule.take(at(slot)));
+        }
+        assert_eq!(schedule.skipped(), 0, "left out on purpose");
+    }
+    let mut schedule = steady(Instant::from_secs(1));
+    schedule.hasten(at(500));
+    schedule.set(at(700));
+    assert_eq!(schedule.next(), at(700), "what was wanted sooner is not any more");
+}

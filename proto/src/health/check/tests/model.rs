@@ -233,6 +233,34 @@ fn a_check_hurries_after_a_failure_and_while_its_server_is_down() {
     assert_eq!(runs, [305, 360, 420, 480], "and by its grid again");
 }
 
+/// keepalived's `delay_loop 2` with a `delay_before_retry` of 3, which its HTTP_GET has unless told otherwise.
+#[test]
+fn a_retry_may_be_later_than_the_interval() {
+    let pace = Pace {
+        interval: 2 * SECOND,
+        spread: Duration::ZERO,
+        retry: Some(3 * SECOND),
+        ..pace(1, 3)
+    };
+    let mut target = Target::new(pace, 0);
+    loop {
+        let (now, _) = target.check.poll_timeout();
+        if now > Instant::from_secs(30) {
+            break;
+        }
+        target.wake(now, now < Instant::from_secs(10));
+    }
+    // The run at 10 s fails at 11; retries at 14 and 18 fail a second later each; then the grid's runs.
+    let runs: Vec<u64> = target
+        .runs
+        .iter()
+        .map(|run| (*run - Instant::ZERO).as_secs())
+        .filter(|second| (8..=24).contains(second))
+        .collect();
+    assert_eq!(runs, [8, 10, 14, 18, 20, 22, 24]);
+    assert_eq!(target.changes, [(Instant::from_secs(19), Health::Down)]);
+}
+
 #[test]
 fn a_suspected_server_is_asked_at_once() {
     let pace = Pace {
