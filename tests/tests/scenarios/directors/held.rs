@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use weir_tests::lab::{LabError, Node};
+use weir_tests::stage::Director;
 
 /// Where the servers of such requests listen.
 pub(super) const PORT: u16 = 81;
@@ -78,6 +79,16 @@ impl Held {
         };
         self.0.iter_mut().map(good).filter(|good| !good).count()
     }
+}
+
+/// Packets a director has relayed to the other so far.
+pub(super) fn relayed(director: &Director) -> Result<u64, LabError> {
+    let shown = director.ctl_json("drops")?;
+    let mut rows = shown["reasons"].as_array().into_iter().flatten();
+    let found = rows.find(|row| row["verdict"] == "tx" && row["name"] == "relayed");
+    found
+        .and_then(|row| row["packets"].as_u64())
+        .ok_or_else(|| LabError::unexpected(format!("no count of relayed packets: {shown}")))
 }
 
 fn half(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {

@@ -8,6 +8,7 @@
 mod announce;
 mod held;
 mod kills;
+mod nat;
 mod pair;
 mod quorum;
 mod split;

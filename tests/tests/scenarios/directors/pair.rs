@@ -205,12 +205,7 @@ impl Pair {
 
     /// Packets a director has relayed to the other so far.
     pub(super) fn relayed(&self, director: usize) -> Result<u64, LabError> {
-        let shown = self.directors[director].ctl_json("drops")?;
-        let mut rows = shown["reasons"].as_array().into_iter().flatten();
-        let found = rows.find(|row| row["verdict"] == "tx" && row["name"] == "relayed");
-        found
-            .and_then(|row| row["packets"].as_u64())
-            .ok_or_else(|| LabError::unexpected(format!("no count of relayed packets: {shown}")))
+        held::relayed(&self.directors[director])
     }
 
     /// Ends the traffic, and asserts that every packet either director received is accounted for.

@@ -1,0 +1,112 @@
+//! A hand-over of a service by NAT: the servers' gateway is a shared address too, so what clients and what servers say of a
+//! connection under way both come to a director that does not know it.
+
+use std::net::Ipv4Addr;
+
+use weir_tests::lab::{Lab, LabError, Node, wait_until};
+use weir_tests::scenario::scenario;
+use weir_tests::stage::{Config, Director};
+
+use super::held::{self, Held};
+use super::pair::{INTERVAL, PATIENCE, VIP};
+
+const REQUESTS: usize = 60;
+
+/// Clients in 192.0.2.0/24, servers in 198.51.100.0/24, both on the one port.
+fn config() -> String {
+    let (vip, port) = (Ipv4Addr::from(VIP), held::PORT);
+    let mut text = format!(
+        "[dataplane]\nworkers = [0]\nflows_max = 65_536\nidle = 'adaptive'\nsocket = '{{dir}}/dataplane.sock'\n\
+         [control]\nsocket = '{{dir}}/control.sock'\n\
+         [[port]]\nname = 'lan'\ndevice = 'af_xdp:veth-lb'\nhost_interface = 'weir0'\n\
+         [[port.node]]\nname = 'lb1'\naddresses = ['192.0.2.1/24', '198.51.100.1/24']\n\
+         [[port.node]]\nname = 'lb2'\naddresses = ['192.0.2.2/24', '198.51.100.2/24']\n\
+         [[vrrp]]\nname = 'VI_1'\nport = 'lan'\nvirtual_router_id = 51\nversion = 3\nadvert_interval_ms = {}\n\
+         addresses = ['{vip}/24', '198.51.100.100/24']\n\
+         [[vrrp.node]]\nname = 'lb1'\npriority = 150\n\
+         [[service]]\nname = 'nat'\naddress = '{vip}:{port}'\nscheduler = 'wlc'\nforward = 'nat'\n",
+        INTERVAL.as_millis()
+    );
+    for number in 1..=2 {
+        text += &format!("[[service.backend]]\naddress = '198.51.100.1{number}:{port}'\n");
+    }
+    text
+}
+
+fn servers(lab: &mut Lab) -> Result<Vec<Node>, LabError> {
+    (1..=2)
+        .map(|number| {
+            let node = lab.add_node(&format!("rs{number}"), "eth0")?;
+            node.ip(&format!("address add 198.51.100.1{number}/24 dev eth0"))?;
+            node.ip("route add default via 198.51.100.100")?;
+            held::serve(&node)?;
+            Ok(node)
+        })
+        .collect()
+}
+
+/// Waits until this one is active, and the other one has heard it and knows where it is.
+fn wait_active(directors: &[Director], active: usize) -> Result<(), LabError> {
+    let (here, there) = (&directors[active], &directors[1 - active]);
+    let peer = format!("192.0.2.{}", active + 1);
+    wait_until("one active director that the other knows", PATIENCE, || {
+        let ask =
+            |director: &Director, what: &str| director.ctl_json(what).map_err(|error| error.to_string());
+        let (ours, theirs) = (ask(here, "vrrp")?, ask(there, "vrrp")?);
+        let neighbors = ask(there, "neighbor")?;
+        let mut rows = neighbors["neighbors"].as_array().into_iter().flatten();
+        let known = rows.any(|row| row["address"] == *peer && row["mac"].is_string());
+        if ours["vrrp"][0]["state"] == "active" && theirs["vrrp"][0]["active"]["address"] == *peer && known {
+            Ok(())
+        } else {
+            Err(format!("{ours} {theirs} {neighbors}"))
+        }
+    })
+}
+
+#[test]
+fn a_hand_over_keeps_connections_whose_replies_pass_the_directors() {
+    scenario("directors: hand-over by NAT", |lab| {
+        let client = lab.add_node("client", "eth0")?;
+        client.ip("address add 192.0.2.10/24 dev eth0")?;
+        let _servers = servers(lab)?;
+        let mut directors = Vec::new();
+        for number in 1..=2 {
+            let node = lab.add_node(&format!("lb{number}"), "veth-lb")?;
+            let config = Config {
+                other: Some(config()),
+                ..Config::new(2)
+            };
+            let mut director = Director::new(&node, lab.dir(), config)?;
+            director.start_dataplane()?;
+            director.start_control()?;
+            directors.push(director);
+        }
+        wait_active(&directors, 0)?;
+        let mut requests = vec![Held::begin(&client, VIP.into(), REQUESTS)?];
+        let steps: [(usize, &[&str]); 2] = [(1, &["failover"]), (0, &["failover", "--resume"])];
+        for (to, words) in steps {
+            let before = held::relayed(&directors[to])?;
+            directors[0].ctl(words)?;
+            wait_active(&directors, to)?;
+            // The client may hear of it a moment later, and until then everything goes the old way.
+            wait_until("packets to be relayed", PATIENCE, || {
+                for held in &mut requests {
+                    assert_eq!(held.lost(), 0, "{words:?}: a request that was under way is lost");
+                }
+                let relayed = held::relayed(&directors[to]).map_err(|error| error.to_string())?;
+                if relayed > before {
+                    Ok(())
+                } else {
+                    Err(format!("{relayed}"))
+                }
+            })?;
+            requests.push(Held::begin(&client, VIP.into(), REQUESTS)?);
+        }
+        drop(requests);
+        for director in &directors {
+            director.settled_balance()?;
+        }
+        Ok(())
+    });
+}
