@@ -5,6 +5,9 @@ use weir_dataplane::Packet;
 /// Free bytes in front of a fresh frame, as DPDK leaves.
 const HEADROOM: u8 = 128;
 
+/// What may be put in front.
+const GROWTH_MAX: usize = 64;
+
 /// A short frame.
 #[derive(Debug, Clone)]
 pub struct Buffer {
@@ -26,7 +29,7 @@ impl Buffer {
 
     /// Puts a frame in.
     pub fn fill<const N: usize>(&mut self, frame: &[u8; N]) {
-        const { assert!(N <= u8::MAX as usize) };
+        const { assert!(N + GROWTH_MAX <= u8::MAX as usize) };
         let at = usize::from(HEADROOM);
         self.bytes[at..at + N].copy_from_slice(frame);
         (self.start, self.len) = (HEADROOM, N as u8);
@@ -58,6 +61,17 @@ impl Packet for Buffer {
             self.len += len as u8;
         }
         fits
+    }
+
+    #[inline(always)]
+    fn reframe<const FRONT: usize, const HEAD: usize>(&mut self, len: u16) -> Option<&mut [u8; HEAD]> {
+        const { assert!(FRONT <= GROWTH_MAX) };
+        let start = self.start.checked_sub(FRONT as u8)?;
+        if usize::from(len) < HEAD || len > u16::from(self.len) + FRONT as u16 {
+            return None;
+        }
+        (self.start, self.len) = (start, len as u8);
+        self.bytes[usize::from(start)..].first_chunk_mut()
     }
 
     #[inline]
@@ -102,6 +116,9 @@ impl Packet for Buffer {
     fn total_len(&self) -> usize {
         usize::from(self.len)
     }
+
+    #[inline(always)]
+    fn prefetch(&self) {}
 
     fn visit_tail(&self, _: &mut dyn FnMut(&[u8])) {}
 }

@@ -242,14 +242,14 @@ pub fn matches(tags: &Tags, tag: u16) -> u32 {
     matches_portable(tags, tag)
 }
 
-/// The first place of `tags` that equals `tag`; 8 when none does.
+/// What stands at the first place where `tags` equals `tag`; behind the last one when nowhere.
 #[inline(always)]
-pub fn first(tags: &Tags, tag: u16) -> usize {
+pub fn first(tags: &Tags, tag: u16, items: &[u32; 9]) -> u32 {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     // SAFETY: as in `agrees`.
-    return unsafe { sse2::first(tags, tag) };
+    return unsafe { sse2::first(tags, tag, items) };
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
-    first_portable(tags, tag)
+    first_portable(tags, tag, items)
 }
 
 /// The same by vector instructions. Loads are transmutes between types of 16 bytes of plain bits, every pattern of which is
@@ -286,10 +286,15 @@ mod sse2 {
 
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub(super) fn first(tags: &Tags, tag: u16) -> usize {
+    pub(super) fn first(tags: &Tags, tag: u16, items: &[u32; 9]) -> u32 {
         // Two bits a place, and one behind the last.
         let bits = _mm_movemask_epi8(equal(tags, tag)).cast_unsigned() | 1 << 16;
-        bits.trailing_zeros() as usize / 2
+        let item = items
+            .as_ptr()
+            .wrapping_byte_add(bits.trailing_zeros() as usize * 2);
+        // SAFETY: both bits of a place are set or clear, so the lowest bit that is set has an even number, at most 16: twice that
+        // is the offset of one of nine words.
+        unsafe { *item }
     }
 
     #[inline]
@@ -319,8 +324,8 @@ pub fn matches_portable(Tags(tags): &Tags, tag: u16) -> u32 {
 
 /// [`first`] without vector instructions.
 #[inline]
-pub fn first_portable(tags: &Tags, tag: u16) -> usize {
-    (matches_portable(tags, tag) | 1 << 8).trailing_zeros() as usize
+pub fn first_portable(tags: &Tags, tag: u16, items: &[u32; 9]) -> u32 {
+    items[(matches_portable(tags, tag) | 1 << 8).trailing_zeros() as usize]
 }
 
 #[cfg(test)]
@@ -396,10 +401,11 @@ mod tests {
                     matches_portable(&tags, tag),
                     "{tag} in {tags:?}"
                 );
-                let place = tags.0.iter().position(|&other| other == tag).unwrap_or(8);
+                let items = [10, 11, 12, 13, 14, 15, 16, 17, 18];
+                let item = items[tags.0.iter().position(|&other| other == tag).unwrap_or(8)];
                 assert_eq!(
-                    (first(&tags, tag), first_portable(&tags, tag)),
-                    (place, place),
+                    (first(&tags, tag, &items), first_portable(&tags, tag, &items)),
+                    (item, item),
                     "{tag} in {tags:?}"
                 );
             }

@@ -4,7 +4,7 @@
 //! (the destination MAC, its port, whether it is known) shares one word. A server's address and port never change
 //! under its slot. Words read while others are being replaced can at worst give one packet the old source MAC.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use core::sync::atomic::{
     AtomicU64,
     Ordering::{Relaxed, Release},
@@ -12,6 +12,7 @@ use core::sync::atomic::{
 
 use weir_rings::message::{Forward, PortId, Tunnel, TunnelChecksum};
 use weir_wire::MacAddr;
+use weir_wire::checksum::{Loaded, Sum};
 
 use crate::cpu;
 use crate::parse::IPV4_LEN;
@@ -153,6 +154,8 @@ pub struct Target {
     pub vni: u32,
     /// Destination MAC inside VXLAN.
     pub inner_mac: MacAddr,
+    /// What the server's flows ask for, if all ask for the same.
+    pub served: Option<SocketAddrV4>,
 }
 
 #[derive(Debug, Default)]
@@ -161,18 +164,40 @@ struct Line([AtomicU64; 8]);
 
 /// How the fast lane makes a packet ready: a bit each in the top half of a record's flags, set only where packets can leave
 /// untagged at once. Where none is set the packet is for the general stages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Way {
     /// None of these.
     General = 0,
     /// Only the MACs change. The top bit, which is tested at the lowest price.
-    #[default]
     Dr = 1 << 7,
-    /// The destination becomes the server's.
+    /// The destination, always the same, becomes the server's.
     Nat = 1 << 6,
     /// IPv4 in front.
     Ipip4 = 1 << 5,
+    /// The destination, one of several, becomes the server's.
+    NatAny = 1 << 4,
+}
+
+/// The upper half of a record's first word: port, flags, way. By default that of no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Exit(u16);
+
+impl Exit {
+    /// Out port.
+    #[inline(always)]
+    pub(crate) const fn port_id(self) -> PortId {
+        PortId(self.0 & 0xff)
+    }
+
+    /// The way packets take.
+    #[inline]
+    pub(crate) fn way(self) -> Way {
+        let ways = [Way::Dr, Way::Nat, Way::Ipip4, Way::NatAny];
+        ways.into_iter()
+            .find(|way| self.0 & (*way as u16) << 8 != 0)
+            .unwrap_or(Way::General)
+    }
 }
 
 /// A record as the fast lane reads it.
@@ -191,10 +216,24 @@ impl Ready<'_> {
         head[6..].copy_from_slice(&second.to_le_bytes());
     }
 
+    /// Where and how packets leave.
+    #[inline(always)]
+    pub(crate) const fn exit(&self) -> Exit {
+        Exit((self.first >> 48) as u16)
+    }
+
+    /// The same record if packets leave by this exit.
+    #[inline(always)]
+    pub(crate) fn through(mut self, exit: Exit) -> Option<Self> {
+        // What is above the MAC cancels out, and is not written anyway.
+        self.first = self.first.wrapping_sub(u64::from(exit.0) << 48);
+        (self.first < 1 << 48).then_some(self)
+    }
+
     /// Out port.
     #[inline(always)]
     pub(crate) const fn port_id(&self) -> PortId {
-        PortId((self.first >> 48) as u16 & 0xff)
+        self.exit().port_id()
     }
 
     /// Whether this is the way packets take.
@@ -203,13 +242,16 @@ impl Ready<'_> {
         self.first & (way as u64) << 56 != 0
     }
 
+    /// The same for a way given as its bit.
+    #[inline(always)]
+    pub(crate) const fn goes_by(&self, way: u8) -> bool {
+        self.first & (way as u64) << 56 != 0
+    }
+
     /// The way packets take.
     #[inline]
     pub(crate) fn way(&self) -> Way {
-        let ways = [Way::Dr, Way::Nat, Way::Ipip4];
-        ways.into_iter()
-            .find(|way| self.goes(*way))
-            .unwrap_or(Way::General)
+        self.exit().way()
     }
 
     /// Length of the largest IP packet that fits the path MTU once it is ready.
@@ -230,8 +272,18 @@ impl Ready<'_> {
         u32::from_ne_bytes((self.words[4].load(Relaxed) as u32).to_le_bytes())
     }
 
-    /// Both addresses of an outer IPv4 header as bytes, and the sum of what never changes in it: hop limit, protocol, both
-    /// addresses, loaded as little-endian words; and what takes the EtherType in front out of a sum again.
+    /// What [`Way::Nat`] writes: the server's address and port, in memory order; and how that changes the checksum of the IP
+    /// header, and the one behind it.
+    #[inline(always)]
+    pub(crate) fn translation(&self) -> ([u8; 4], [u8; 2], Loaded, Loaded) {
+        let word = self.words[4].load(Relaxed);
+        let [of_header, of_both] = [word >> 32, word >> 48].map(|word| Loaded::from_word(word as u16));
+        let port = self.server_port().to_be_bytes();
+        ((word as u32).to_le_bytes(), port, of_header, of_both)
+    }
+
+    /// Both addresses of an outer IPv4 header as bytes, and the sum of what never changes in it, folded to one word: hop limit,
+    /// protocol, both addresses.
     #[inline(always)]
     pub(crate) fn outer_v4(&self) -> ([u8; 8], u32) {
         let pair = self.words[5].load(Relaxed).to_le_bytes();
@@ -272,19 +324,18 @@ pub(crate) const OUTER_HOP_LIMIT: u8 = 64;
 pub(crate) const IPIP: u8 = 4;
 
 /// See [`Ready::outer_v4`].
-fn outer_sum([s0, s1, s2, s3]: [u8; 4], [d0, d1, d2, d3]: [u8; 4]) -> u32 {
-    let words = [
-        [!0x08, !0x00],
-        [OUTER_HOP_LIMIT, IPIP],
-        [s0, s1],
-        [s2, s3],
-        [d0, d1],
-        [d2, d3],
-    ];
-    words
-        .into_iter()
-        .map(|word| u32::from(u16::from_le_bytes(word)))
-        .sum()
+fn outer_sum([s0, s1, s2, s3]: [u8; 4], [d0, d1, d2, d3]: [u8; 4]) -> u16 {
+    Sum::new()
+        .bytes(&[OUTER_HOP_LIMIT, IPIP, s0, s1, s2, s3, d0, d1, d2, d3])
+        .folded()
+}
+
+/// How checksums change, of the IP header and behind it, when `served` becomes `server`.
+fn changes(served: SocketAddrV4, server: SocketAddrV4) -> [Loaded; 2] {
+    let [old, new] = [served, server].map(|of| u32::from_le_bytes(of.ip().octets()));
+    let of_header = Loaded::u32(old, new);
+    let of_both = of_header.and_u16(served.port().swap_bytes(), server.port().swap_bytes());
+    [of_header, of_both]
 }
 
 // Word 0: destination MAC, out port, flags. The upper half of the flags is the way of the fast lane.
@@ -302,8 +353,10 @@ const MODE_BITS: u8 = 0x0f;
 const ADDRESS_V6: u8 = 1 << 4;
 const SOURCE_SET: u8 = 1 << 5;
 const SOURCE_V6: u8 = 1 << 6;
+const ONE_SERVED: u8 = 1 << 7;
 // Word 3: inner MAC, low half of the VNI. Words 4, 5: server address. Words 6, 7: outer source address. Where both are IPv4,
-// word 5 holds both, and word 7 the sum of what never changes in the outer header.
+// word 5 holds both, and word 7 the sum of what never changes in the outer header. Where one destination is served, word 4
+// holds above the IPv4 address of the server how checksums change with the translation.
 
 /// The first word without its way.
 const WITHOUT_WAY: u64 = 0x0fff_ffff_ffff_ffff;
@@ -314,9 +367,11 @@ fn way(flags: u8, code: u8) -> u64 {
         return 0;
     }
     let families = code & (ADDRESS_V6 | SOURCE_SET | SOURCE_V6);
+    let is_v4 = families & ADDRESS_V6 == 0;
     let way = match Mode::from_code(code & MODE_BITS) {
         Mode::Dr => Way::Dr,
-        Mode::Nat if families & ADDRESS_V6 == 0 => Way::Nat,
+        Mode::Nat if is_v4 && code & ONE_SERVED != 0 => Way::Nat,
+        Mode::Nat if is_v4 => Way::NatAny,
         Mode::Ipip if families == SOURCE_SET => Way::Ipip4,
         Mode::Nat
         | Mode::Ipip
@@ -334,7 +389,11 @@ fn way(flags: u8, code: u8) -> u64 {
 /// Bytes the fast lane puts in front of an IP packet, for a mode and its families.
 const fn in_front(code: u8) -> u16 {
     const IPIP4: u8 = Mode::Ipip as u8 | SOURCE_SET;
-    if code == IPIP4 { IPV4_LEN as u16 } else { 0 }
+    if code & !ONE_SERVED == IPIP4 {
+        IPV4_LEN as u16
+    } else {
+        0
+    }
 }
 
 /// All records, by slot.
@@ -434,7 +493,7 @@ impl EgressTable {
         both(self.word(slot, 4), self.word(slot, 5))
     }
 
-    /// Everything about the far end.
+    /// Everything about the far end, but what is served.
     pub fn target(&self, slot: u32) -> Target {
         let [_, _, code, vni_high, ..] = self.word(slot, 2).to_le_bytes();
         let (inner_mac, [vni_low, vni_mid]) = split(self.word(slot, 3).to_le_bytes());
@@ -448,6 +507,7 @@ impl EgressTable {
             tunnel_port: (self.word(slot, 2) >> 48) as u16,
             vni: u32::from_le_bytes([vni_low, vni_mid, vni_high, 0]),
             inner_mac: MacAddr(inner_mac),
+            served: None,
         }
     }
 
@@ -463,6 +523,12 @@ impl EgressTable {
         }
         if let Some(source) = target.source {
             code |= SOURCE_SET | if source.is_ipv6() { SOURCE_V6 } else { 0 };
+        }
+        let mut above = 0;
+        if let (Some(served), IpAddr::V4(server), 1..) = (target.served, target.address, target.port) {
+            let [of_header, of_both] = changes(served, SocketAddrV4::new(server, target.port));
+            above = u64::from(of_header.word()) << 32 | u64::from(of_both.word()) << 48;
+            code |= ONE_SERVED;
         }
         let room = target.mtu.saturating_sub(in_front(code));
         let ([room_a, room_b], [port_a, port_b]) = (room.to_le_bytes(), target.port.to_le_bytes());
@@ -485,7 +551,7 @@ impl EgressTable {
             }
             _ => ((address >> 64) as u64, (source >> 64) as u64),
         };
-        words[4].store(address as u64, Relaxed);
+        words[4].store(address as u64 | above, Relaxed);
         words[5].store(second_halves.0, Relaxed);
         words[6].store(source as u64, Relaxed);
         words[7].store(second_halves.1, Relaxed);
@@ -569,6 +635,7 @@ mod tests {
             tunnel_port: 4789,
             vni: 0x00ab_cdef,
             inner_mac: MacAddr([2, 1, 2, 3, 4, 5]),
+            served: None,
         };
         let v6 = Target {
             mode: Mode::FullNat,
@@ -626,7 +693,7 @@ mod tests {
             table.set_link(0, &Link { vlan: 0, ..link });
             let way = match mode {
                 Mode::Dr => Way::Dr,
-                Mode::Nat => Way::Nat,
+                Mode::Nat => Way::NatAny,
                 _ => Way::General,
             };
             let record = table.records().get(0).unwrap();

@@ -41,11 +41,14 @@ impl Seed {
         Self(words, MULTIPLIER)
     }
 
+    /// Set in every hash, so that no flow's tag, the lowest bits, is 0.
+    const TAGGED: u64 = 1;
+
     /// Hash of two words. One multiplication alone leaves a pattern in ports that follow each other, and buckets overflow.
     #[inline]
     pub fn short(&self, a: u64, b: u64) -> u64 {
         let [s0, s1, s2, _] = self.0;
-        mum(mum(a ^ s0, b ^ s1) ^ s2, self.1)
+        mum(mum(a ^ s0, b ^ s1) ^ s2, self.1) | Self::TAGGED
     }
 
     /// The seed under which [`short`](Self::short) gives for a second word without these bits what it gives under this one for

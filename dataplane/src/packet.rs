@@ -12,6 +12,10 @@ pub trait Packet {
     /// Puts `len` bytes of unspecified content in front. `false`, and nothing changed, without the headroom.
     #[must_use]
     fn prepend(&mut self, len: usize) -> bool;
+    /// Puts `FRONT` bytes of unspecified content in front, ends the packet after `len` bytes, and gives the first `HEAD` of them.
+    /// `None`, and nothing changed, without the headroom, with more segments, or when the packet is shorter.
+    #[must_use]
+    fn reframe<const FRONT: usize, const HEAD: usize>(&mut self, len: u16) -> Option<&mut [u8; HEAD]>;
     /// Cuts `len` bytes off the front. `false`, and nothing changed, when the segment is shorter.
     #[must_use]
     fn trim_front(&mut self, len: usize) -> bool;
@@ -27,6 +31,8 @@ pub trait Packet {
     fn segments(&self) -> usize;
     /// Bytes in all segments.
     fn total_len(&self) -> usize;
+    /// Asks for the line the data begins in.
+    fn prefetch(&self);
     /// Shows the data of each segment behind the first, in order.
     fn visit_tail(&self, visit: &mut dyn FnMut(&[u8]));
 }
@@ -120,6 +126,16 @@ impl Packet for FrameBuf {
     }
 
     #[inline]
+    fn reframe<const FRONT: usize, const HEAD: usize>(&mut self, len: u16) -> Option<&mut [u8; HEAD]> {
+        let (start, len) = (self.start.checked_sub(FRONT)?, usize::from(len));
+        if !self.tail.is_empty() || len < HEAD || start + len > self.end {
+            return None;
+        }
+        (self.start, self.end) = (start, start + len);
+        self.bytes[start..].first_chunk_mut()
+    }
+
+    #[inline]
     fn trim_front(&mut self, len: usize) -> bool {
         let fits = len <= self.end - self.start;
         if fits {
@@ -161,6 +177,8 @@ impl Packet for FrameBuf {
     fn total_len(&self) -> usize {
         self.end - self.start + self.tail.len()
     }
+
+    fn prefetch(&self) {}
 
     fn visit_tail(&self, visit: &mut dyn FnMut(&[u8])) {
         visit(&self.tail);

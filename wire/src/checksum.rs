@@ -258,6 +258,18 @@ impl Delta {
 pub struct Loaded(u16);
 
 impl Loaded {
+    /// As [`word`](Self::word) gave it.
+    #[inline(always)]
+    pub const fn from_word(word: u16) -> Self {
+        Self(word)
+    }
+
+    /// To be kept.
+    #[inline(always)]
+    pub const fn word(self) -> u16 {
+        self.0
+    }
+
     /// Two words change at once.
     #[inline(always)]
     pub const fn u32(old: u32, new: u32) -> Self {
@@ -297,13 +309,11 @@ impl Loaded {
     }
 }
 
-/// The checksum of words given as they were loaded; as it is to be stored.
+/// The checksum over a sum of words whose carries are in its upper half, where they leave room for one more.
 #[inline(always)]
-pub const fn checksum_loaded(eight: u64, four: u32) -> u16 {
-    let (sum, carry) = (eight as u32).overflowing_add((eight >> 32) as u32);
-    let (sum, carry) = (sum + carry as u32).overflowing_add(four);
-    let sum = sum + carry as u32;
-    !end_around(sum as u16, (sum >> 16) as u16)
+pub const fn checksum_of(sum: u32) -> u16 {
+    // Both halves are added in the upper one, with the carry of the lower: the way of Linux's csum_fold.
+    !(sum.wrapping_add(sum.rotate_right(16)) >> 16) as u16
 }
 
 /// Ones' complement sum of two words.

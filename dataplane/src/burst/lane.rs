@@ -1,6 +1,6 @@
 //! One family's flows of a worker, and the packets of the burst that may belong to them.
 
-use crate::egress::Way;
+use crate::egress::Exit;
 use crate::family::{Family, Key, V4};
 use crate::flow::{Candidate, Sweep, Table};
 use crate::parse::{Meta, PLAIN4_L3, PLAIN4_L4, Plain4};
@@ -95,8 +95,10 @@ pub(crate) struct Lane<F: Family> {
     pub(crate) pending: Vec<Pending<F>>,
     /// The fast lane is closed.
     pub(crate) slow: bool,
-    /// How the last packet went that did not go as those before.
-    pub(crate) way: Way,
+    /// Where and how the last packet left that did not leave as those before.
+    pub(crate) exit: Exit,
+    /// Bursts to come in which packets are not expected to leave all alike, because lately they did not.
+    pub(crate) uneven: u8,
     /// The flow's forward tuple, for the packets of `pending` that go to a client.
     pub(crate) clients: Box<[Key<F>; BURST_MAX]>,
 }
@@ -111,7 +113,8 @@ impl<F: Family> Lane<F> {
             },
             slow: variant == Variant::General,
             sweep: Sweep::default(),
-            way: Way::default(),
+            exit: Exit::default(),
+            uneven: 0,
             pending: Vec::with_capacity(BURST_MAX),
             clients: Box::new([Key::default(); BURST_MAX]),
         }

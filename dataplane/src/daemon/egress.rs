@@ -61,6 +61,12 @@ impl TxBuffer {
         send_by(&mut self.queue, &mut self.forwarded)
     }
 
+    /// Sends a burst that need not wait in `forwarded`.
+    #[inline]
+    pub fn send_forwarded(&mut self, burst: &mut Burst) -> Sent {
+        send_by(&mut self.queue, burst)
+    }
+
     /// Sends what was originated.
     #[inline]
     pub fn flush_originated(&mut self) -> Sent {

@@ -20,6 +20,11 @@ impl Packet for Mbuf {
         Self::prepend(self, len).is_some()
     }
 
+    #[inline(always)]
+    fn reframe<const FRONT: usize, const HEAD: usize>(&mut self, len: u16) -> Option<&mut [u8; HEAD]> {
+        Self::reframe::<FRONT, HEAD>(self, len)
+    }
+
     #[inline]
     fn trim_front(&mut self, len: usize) -> bool {
         Self::trim_front(self, len)
@@ -48,6 +53,11 @@ impl Packet for Mbuf {
     #[inline(always)]
     fn total_len(&self) -> usize {
         Self::total_len(self)
+    }
+
+    #[inline(always)]
+    fn prefetch(&self) {
+        Self::prefetch(self);
     }
 
     fn visit_tail(&self, visit: &mut dyn FnMut(&[u8])) {

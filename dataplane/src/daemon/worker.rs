@@ -161,12 +161,29 @@ impl Worker {
             }
             worked = true;
             crate::path::prefetch_headers(&self.burst);
-            self.parts
+            let whole = self
+                .parts
                 .path
                 .process(now, port, &mut self.burst, &mut self.verdicts);
-            self.settle(now, port);
+            if !whole.is_some_and(|out| self.send_whole(out)) {
+                self.settle(now, port);
+            }
         }
         worked
+    }
+
+    /// Sends the burst as it is by one port, unless that is another worker's, or packets wait for it that came before. Then
+    /// nothing was done.
+    #[inline]
+    fn send_whole(&mut self, out: PortId) -> bool {
+        match self.parts.ways.get_mut(usize::from(out.0)) {
+            Some(Way::Queue(buffer)) if buffer.forwarded.is_empty() => {
+                let sent = buffer.send_forwarded(&mut self.burst);
+                count_sent(&self.parts.path, out, sent);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Sends every packet of the burst where its verdict says.

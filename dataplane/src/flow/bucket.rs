@@ -89,8 +89,8 @@ impl Bucket {
 
     /// Reference at the first place with this tag, which `search` finds.
     #[inline(always)]
-    pub(super) fn first(&self, search: impl Fn(&Tags, u16) -> usize, tag: u16) -> Ref {
-        Ref(self.refs[search(&self.tags, tag)])
+    pub(super) fn first(&self, search: impl Fn(&Tags, u16, &[u32; SLOTS + 1]) -> u32, tag: u16) -> Ref {
+        Ref(search(&self.tags, tag, &self.refs))
     }
 
     /// An empty place, if nothing here has the tag and nothing whose home this is stands elsewhere: two facts by one load.

@@ -12,7 +12,7 @@ mod tick;
 pub use ageing::Sweep;
 pub use bucket::SLOTS as BUCKET_SLOTS;
 pub use entry::{Direction, Entry, Flags, Settled};
-pub use table::{Candidate, Entries, Finder, Full, Occupied, Reverse, Table};
+pub use table::{Candidate, Entries, Finder, Full, Halves, Occupied, Reverse, Table};
 pub use tick::Tick;
 
 #[cfg(test)]

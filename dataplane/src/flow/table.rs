@@ -1,7 +1,7 @@
 //! Finds, adds and removes flows.
 //!
-//! A tuple's home bucket comes from the low 32 bits of its hash, its second bucket from the next bits, its tag from the
-//! top 16. A tuple goes home unless home is full. A lookup costs one line for a miss, two for a hit; the second bucket
+//! A tuple's home bucket comes from the upper half of its hash, its second bucket from the lower half, its tag from the
+//! lowest 16 bits. A tuple goes home unless home is full. A lookup costs one line for a miss, two for a hit; the second bucket
 //! is looked at only when the home bucket has overflowed. The full key is always compared.
 
 use crate::cpu::{self, Spread, Spreading, Tags};
@@ -76,13 +76,17 @@ impl<F: Family> Finder<'_, F> {
     /// Asks for the home bucket's line.
     #[inline(always)]
     pub fn prefetch_bucket(self, hash: u64) {
-        cpu::prefetch(self.buckets.at(hash as u32));
+        cpu::prefetch(self.buckets.at(home_of(hash)));
     }
 
-    /// As [`Table::candidate`] by a given way of searching.
+    /// As [`Table::candidate`] by a given way of searching, for a hash whose halves were stored apart.
     #[inline(always)]
-    pub fn candidate_by(self, search: impl Fn(&Tags, u16) -> usize, hash: u64) -> Candidate {
-        let reference = self.buckets.at(hash as u32).first(search, tag_of(hash));
+    pub fn candidate_by(
+        self,
+        search: impl Fn(&Tags, u16, &[u32; SLOTS + 1]) -> u32,
+        Halves { home, tag }: Halves,
+    ) -> Candidate {
+        let reference = self.buckets.at(home).first(search, tag);
         // Of a reverse tuple's flow the server is needed first; its entry is asked for when it is looked at.
         cpu::prefetch_at(self.entries, reference.word() as usize);
         Candidate(reference.word())
@@ -94,6 +98,12 @@ impl<F: Family> Finder<'_, F> {
 pub struct Entries<'a, F: Family>(&'a mut [Entry<F>]);
 
 impl<F: Family<Pair = [u8; 8]>> Entries<'_, F> {
+    /// The server of a candidate.
+    #[inline]
+    pub fn backend(&self, candidate: Candidate) -> Option<u32> {
+        Some(self.0.get(candidate.0 as usize)?.backend)
+    }
+
     /// The entry of a candidate, if it is that of a packet with these addresses and `settled` holds. `None` says only that
     /// this is not known yet.
     #[inline(always)]
@@ -103,9 +113,42 @@ impl<F: Family<Pair = [u8; 8]>> Entries<'_, F> {
     }
 }
 
+/// What a first look takes of a hash.
+#[derive(Debug, Clone, Copy)]
+pub struct Halves {
+    home: u32,
+    tag: u16,
+}
+
+impl Halves {
+    /// Of a hash in memory order: each half is loaded by itself.
+    #[inline(always)]
+    pub const fn of(hash: [u8; 8]) -> Self {
+        let [a, b, c, d, e, f, g, h] = hash;
+        if cfg!(target_endian = "little") {
+            Self {
+                home: u32::from_le_bytes([e, f, g, h]),
+                tag: u16::from_le_bytes([a, b]),
+            }
+        } else {
+            Self {
+                home: u32::from_be_bytes([a, b, c, d]),
+                tag: u16::from_be_bytes([g, h]),
+            }
+        }
+    }
+}
+
+/// Names the home bucket.
+#[inline(always)]
+const fn home_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// Never 0: the hash sees to that.
 #[inline(always)]
 const fn tag_of(hash: u64) -> u16 {
-    (hash >> 48) as u16 | 1
+    hash as u16
 }
 
 impl<F: Family> Table<F> {
@@ -195,14 +238,13 @@ impl<F: Family> Table<F> {
 
     #[inline(always)]
     fn home(&self, hash: u64) -> usize {
-        self.buckets.place(hash as u32)
+        self.buckets.place(home_of(hash))
     }
 
     /// Never the home bucket itself: there are always several.
     #[inline(always)]
     fn second(&self, hash: u64) -> usize {
-        let bits = (hash >> 24) as u32 ^ (hash as u32).rotate_left(13);
-        let (home, second) = (self.home(hash), self.buckets.place(bits));
+        let (home, second) = (self.home(hash), self.buckets.place(hash as u32));
         if second != home {
             second
         } else if home + 1 < self.buckets.len() {
@@ -231,9 +273,11 @@ impl<F: Family> Table<F> {
     #[inline]
     pub fn candidate(&self, hash: u64) -> Candidate {
         if self.portable {
-            self.finder().candidate_by(cpu::first_portable, hash)
+            self.finder()
+                .candidate_by(cpu::first_portable, Halves::of(hash.to_ne_bytes()))
         } else {
-            self.finder().candidate_by(cpu::first, hash)
+            self.finder()
+                .candidate_by(cpu::first, Halves::of(hash.to_ne_bytes()))
         }
     }
 
@@ -277,14 +321,14 @@ impl<F: Family> Table<F> {
     /// Whether a look at the home bucket is enough to say that no entry has a tuple with this hash.
     #[inline]
     pub fn is_absent(&self, hash: u64) -> bool {
-        let home = self.buckets.at(hash as u32);
+        let home = self.buckets.at(home_of(hash));
         self.compare(home, tag_of(hash)).next().is_none() && !home.has_overflowed()
     }
 
     /// The place in the home bucket for a tuple that no entry has, where a look at this bucket tells that and has one.
     #[inline(always)]
     pub fn vacancy(&self, hash: u64) -> Option<u8> {
-        let home = self.buckets.at(hash as u32);
+        let home = self.buckets.at(home_of(hash));
         if self.portable {
             home.vacancy(cpu::matches_portable, tag_of(hash))
         } else {
@@ -295,14 +339,14 @@ impl<F: Family> Table<F> {
     /// Whether the place that [`vacancy`](Self::vacancy) gave is still vacant.
     #[inline(always)]
     pub fn is_vacant(&self, place: u8, hash: u64) -> bool {
-        self.buckets.at(hash as u32).is_vacant(place)
+        self.buckets.at(home_of(hash)).is_vacant(place)
     }
 
     /// Adds a flow without a reverse tuple, whose forward tuple has this hash, at the place that this hash gave, if it is still
     /// vacant and there is an entry to take; only then it is made, or not.
     #[inline(always)]
     pub fn occupy(&mut self, place: u8, hash: u64, make: impl FnOnce() -> Option<Entry<F>>) -> Occupied {
-        let bucket = self.buckets.at_mut(hash as u32);
+        let bucket = self.buckets.at_mut(home_of(hash));
         if !bucket.is_vacant(place) {
             return Occupied::NoPlace;
         }
@@ -335,7 +379,7 @@ impl<F: Family> Table<F> {
 
     /// The entry that has `key` as one of its tuples.
     pub fn find(&self, key: &Key<F>, hash: u64, reverse: &impl Reverse<F>) -> Option<(u32, Direction)> {
-        let home = self.buckets.at(hash as u32);
+        let home = self.buckets.at(home_of(hash));
         let found = self.find_in(home, key, hash, reverse);
         if found.is_some() || !home.has_overflowed() {
             return found;
@@ -351,7 +395,7 @@ impl<F: Family> Table<F> {
         hash: u64,
         reverse: &impl Reverse<F>,
     ) -> Option<(u32, Direction)> {
-        if !self.buckets.at(hash as u32).has_overflowed() {
+        if !self.buckets.at(home_of(hash)).has_overflowed() {
             return None;
         }
         self.find_in(&self.buckets[self.second(hash)], key, hash, reverse)

@@ -4,7 +4,7 @@
 //! bytes (RFC 1071 §2B). Read first: RFC 1624.
 
 use weir_rings::counters::{BackendLines, LoadLine};
-use weir_wire::checksum::{Loaded, checksum_loaded};
+use weir_wire::checksum::{Loaded, checksum_of};
 
 use crate::burst::{Context, Pending};
 use crate::egress::{IPIP, OUTER_HOP_LIMIT, Ready, Records, Way};
@@ -23,6 +23,7 @@ const ETHERTYPE_AT: usize = 12;
 const FLAGS_AT: usize = 20;
 const TTL_AT: usize = 22;
 const PROTOCOL_AT: usize = 23;
+const CHECKSUM_AT: usize = 24;
 const DESTINATION_AT: usize = 30;
 const DESTINATION_PORT_AT: usize = 36;
 const UDP_CHECKSUM_AT: usize = 40;
@@ -90,7 +91,8 @@ pub(crate) fn rewrite<P: Packet>(
     let (record, line) = out.find(backend)?;
     if record.goes(Way::Dr) {
         route(ip_len, packet.data_mut().first_chunk_mut()?, &record)?;
-        Some(count(ip_len, line, &record))
+        count(ip_len, line);
+        Some(record.port_id())
     } else {
         rewrite_any((ip_len, hash), packet, &record, line)
     }
@@ -107,18 +109,19 @@ pub(crate) fn rewrite_any<P: Packet>(
     match record.way() {
         Way::Dr => route(ip_len, packet.data_mut().first_chunk_mut()?, record)?,
         Way::Nat => translate(ip_len, packet.data_mut().first_chunk_mut()?, record)?,
-        Way::Ipip4 => encapsulate(ip_len, &hash, packet, record)?,
+        Way::NatAny => translate_any(ip_len, packet.data_mut().first_chunk_mut()?, record)?,
+        Way::Ipip4 => encapsulate(ip_len, hash, packet, record)?,
         Way::General => return None,
     }
-    Some(count(ip_len, line, record))
+    count(ip_len, line);
+    Some(record.port_id())
 }
 
-/// Counts a packet that is ready, and gives the port it leaves by.
+/// Counts a packet that is ready.
 #[inline(always)]
-pub(crate) fn count(ip_len: u16, line: LoadLine<'_>, record: &Ready<'_>) -> PortId {
+pub(crate) fn count(ip_len: u16, line: LoadLine<'_>) {
     line.packets_in().add(1);
     line.bytes_in().add(u64::from(ip_len));
-    record.port_id()
 }
 
 #[inline(always)]
@@ -149,29 +152,45 @@ impl Hop {
         Some(Self(word + 0x0001_0000 - 1))
     }
 
-    /// With a change of an address.
-    #[inline(always)]
-    const fn with(self, change: Loaded) -> Self {
-        let checksum = change.apply((self.0 >> 16) as u16);
-        Self(self.0 & 0xffff | (checksum as u32) << 16)
-    }
-
     #[inline(always)]
     fn write(&self, head: &mut [u8; PLAIN4_LEN]) {
         head[TTL_AT..TTL_AT + 4].copy_from_slice(&self.0.to_le_bytes());
     }
+
+    /// With a change of an address. The protocol is there already.
+    #[inline(always)]
+    fn write_with(&self, change: Loaded, head: &mut [u8; PLAIN4_LEN]) {
+        head[TTL_AT] = self.0 as u8;
+        store2(head, CHECKSUM_AT, change.apply((self.0 >> 16) as u16));
+    }
 }
 
-/// Destination address and port become the server's (RFC 1624, equation 3).
+/// The one destination of the server's flows becomes the server: address, port and checksums change as the record says.
 #[inline(always)]
 pub(crate) fn translate(ip_len: u16, head: &mut [u8; PLAIN4_LEN], record: &Ready<'_>) -> Option<()> {
     if ip_len > record.room() {
         return None;
     }
     let hop = Hop::next(head)?;
+    let (server, port, of_header, of_both) = record.translation();
+    hop.write_with(of_header, head);
+    head[DESTINATION_AT..DESTINATION_AT + 4].copy_from_slice(&server);
+    head[DESTINATION_PORT_AT..DESTINATION_PORT_AT + 2].copy_from_slice(&port);
+    change_transport(of_both, head);
+    record.write_link(head.first_chunk_mut()?);
+    Some(())
+}
+
+/// The same for any destination (RFC 1624, equation 3).
+#[inline(always)]
+fn translate_any(ip_len: u16, head: &mut [u8; PLAIN4_LEN], record: &Ready<'_>) -> Option<()> {
+    if ip_len > record.room() {
+        return None;
+    }
+    let hop = Hop::next(head)?;
     let (old, new) = (parse::word4(head, DESTINATION_AT), record.server_v4());
-    let address = Loaded::u32(u32::from_le(old), u32::from_le(new));
-    hop.with(address).write(head);
+    let of_address = Loaded::u32(u32::from_le(old), u32::from_le(new));
+    hop.write_with(of_address, head);
     head[DESTINATION_AT..DESTINATION_AT + 4].copy_from_slice(&new.to_ne_bytes());
     let old_port = load2(head, DESTINATION_PORT_AT);
     let new_port = match record.server_port() {
@@ -179,45 +198,45 @@ pub(crate) fn translate(ip_len: u16, head: &mut [u8; PLAIN4_LEN], record: &Ready
         port => port.swap_bytes(),
     };
     store2(head, DESTINATION_PORT_AT, new_port);
-    let both = address.and_u16(old_port, new_port);
-    if head[PROTOCOL_AT] == TCP {
-        let checksum = load2(head, TCP_CHECKSUM_AT);
-        store2(head, TCP_CHECKSUM_AT, both.apply(checksum));
-    } else {
-        let checksum = load2(head, UDP_CHECKSUM_AT);
-        store2(head, UDP_CHECKSUM_AT, both.apply_udp(checksum));
-    }
+    change_transport(of_address.and_u16(old_port, new_port), head);
     record.write_link(head.first_chunk_mut()?);
     Some(())
 }
 
-/// An outer IPv4 header in front (RFC 2003; ToS, DF and identification as [`super::tunnel`] says).
+/// The checksum of TCP or UDP after addresses and ports changed.
+#[inline(always)]
+fn change_transport(change: Loaded, head: &mut [u8; PLAIN4_LEN]) {
+    if head[PROTOCOL_AT] == TCP {
+        let checksum = load2(head, TCP_CHECKSUM_AT);
+        store2(head, TCP_CHECKSUM_AT, change.apply(checksum));
+    } else {
+        let checksum = load2(head, UDP_CHECKSUM_AT);
+        store2(head, UDP_CHECKSUM_AT, change.apply_udp(checksum));
+    }
+}
+
+/// An outer IPv4 header in front (RFC 2003; ToS, DF and identification as [`super::tunnel`] says). Padding of a short frame
+/// must not become payload.
 #[inline(always)]
 pub(crate) fn encapsulate<P: Packet>(
     ip_len: u16,
-    hash: &u64,
+    hash: u64,
     packet: &mut P,
     record: &Ready<'_>,
 ) -> Option<()> {
     const FRONT_LEN: usize = PLAIN4_LEN + IPV4_LEN;
+    // Where there is room for the packet, no length overflows.
     if ip_len > record.room() {
         return None;
     }
-    let padded = packet.total_len() != ETHERNET_LEN + usize::from(ip_len);
-    let head = packet.data_mut().first_chunk_mut::<PLAIN4_LEN>()?;
+    let head = packet.data().first_chunk::<PLAIN4_LEN>()?;
     let hop = Hop::next(head)?;
-    let outer = Outer::around(head, *hash);
-    if !packet.prepend(IPV4_LEN) {
-        return None;
-    }
-    let front = packet.data_mut().first_chunk_mut::<FRONT_LEN>()?;
+    let outer = Outer::around(head, hash);
+    let len = ip_len.wrapping_add((ETHERNET_LEN + IPV4_LEN) as u16);
+    let front = packet.reframe::<IPV4_LEN, FRONT_LEN>(len)?;
     hop.write(front.last_chunk_mut()?);
     record.write_link(front.first_chunk_mut()?);
     outer.write(front.first_chunk_mut()?, record);
-    // Padding of a short frame must not become payload.
-    if padded && packet.segments() == 1 {
-        let _ = packet.truncate(ETHERNET_LEN + IPV4_LEN + usize::from(ip_len));
-    }
     Some(())
 }
 
@@ -234,26 +253,31 @@ struct Outer {
     start: u64,
     /// Flags and offset, hop limit, protocol, as a little-endian machine loads them.
     middle: u32,
+    /// Of version, ToS and flags in the upper half, of length and identification in the lower one: both leave room for carries.
+    sum: u32,
 }
 
 impl Outer {
-    /// Most is as in the packet itself. Where there is room for the packet, its length does not overflow.
+    /// Most is as in the packet itself.
     #[inline(always)]
     fn around(head: &[u8; PLAIN4_LEN], hash: u64) -> Self {
         const LENGTH: u64 = (IPV4_LEN as u64) << 16;
         const IDENT: u64 = 0xffff;
         let start = u64::from_be(parse::word8(head, ETHERTYPE_AT)) + LENGTH;
-        if head[FLAGS_AT] & DONT_FRAGMENT == 0 {
-            let start = start ^ u64::from(ident(0, hash));
-            Self {
-                start,
-                middle: u32::from_le_bytes([0, 0, OUTER_HOP_LIMIT, IPIP]),
-            }
-        } else {
+        if head[FLAGS_AT] & DONT_FRAGMENT != 0 {
             // An atomic datagram needs no identification (RFC 6864 §4.1).
             Self {
                 start: start & !IDENT,
                 middle: u32::from_le_bytes([DONT_FRAGMENT, 0, OUTER_HOP_LIMIT, IPIP]),
+                sum: (start >> 16) as u32 + u32::from_be_bytes([DONT_FRAGMENT, 0, 0, 0]),
+            }
+        } else {
+            mostly_not();
+            let start = start ^ u64::from(ident(0, hash));
+            Self {
+                start,
+                middle: u32::from_le_bytes([0, 0, OUTER_HOP_LIMIT, IPIP]),
+                sum: (start >> 16) as u32 + u32::from(start as u16),
             }
         }
     }
@@ -262,15 +286,17 @@ impl Outer {
     #[inline(always)]
     fn write(&self, front: &mut [u8; ETHERNET_LEN + IPV4_LEN], record: &Ready<'_>) {
         let (pair, fixed_sum) = record.outer_v4();
-        let start = self.start.to_be_bytes();
-        let flags = self.middle & 0xffff;
-        let checksum = checksum_loaded(u64::from_le_bytes(start), fixed_sum + flags);
-        front[12..20].copy_from_slice(&start);
+        let checksum = checksum_of(self.sum + fixed_sum);
+        front[12..20].copy_from_slice(&self.start.to_be_bytes());
         front[20..24].copy_from_slice(&self.middle.to_le_bytes());
-        front[24..26].copy_from_slice(&checksum.to_le_bytes());
+        front[24..26].copy_from_slice(&checksum.to_be_bytes());
         front[26..34].copy_from_slice(&pair);
     }
 }
+
+/// Tells the compiler that a branch is taken less often than the other.
+#[cold]
+const fn mostly_not() {}
 
 /// A word as a little-endian machine loads it.
 #[inline(always)]

@@ -9,9 +9,9 @@ use weir_wire::MacAddr;
 
 use crate::burst::{BURST_MAX, Context, Fate, Lane, Pending};
 use crate::cpu::{self, Modern, Tags, Work};
-use crate::egress::Way;
+use crate::egress::{Exit, Way};
 use crate::family::V4;
-use crate::flow::{Candidate, Entries, Finder, Settled, Table, Tick};
+use crate::flow::{BUCKET_SLOTS, Candidate, Direction, Entries, Entry, Finder, Halves, Settled, Table, Tick};
 use crate::forward::plain::{self, Out};
 use crate::hash::Seed;
 use crate::packet::Packet;
@@ -19,10 +19,13 @@ use crate::parse::{self, Front, PLAIN4_LEN, Plain4};
 use crate::shared::Variant;
 use crate::tables::Snapshot;
 use crate::tcp_state::State;
-use crate::verdict::Verdict;
+use crate::verdict::{PortId, Verdict};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+
+/// Bursts that are not expected to leave all alike after one that did not.
+const UNEVEN_BURSTS: u8 = 64;
 
 /// Places in a plain frame.
 const PROTOCOL_AT: usize = 23;
@@ -33,7 +36,8 @@ const PORTS_AT: usize = 34;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {
     settled: Settled,
-    hash: u64,
+    /// In memory order: of its two halves each is loaded by itself.
+    hash: [u8; 8],
     candidate: Candidate,
     ip_len: u16,
     tcp_flags: u8,
@@ -64,10 +68,15 @@ impl Place {
         }
     }
 
+    #[inline(always)]
+    const fn hash(&self) -> u64 {
+        u64::from_ne_bytes(self.hash)
+    }
+
     /// Length and hash, as [`plain::rewrite`] wants them.
     #[inline(always)]
     pub(super) const fn route(&self) -> (u16, u64) {
-        (self.ip_len, self.hash)
+        (self.ip_len, self.hash())
     }
 
     /// Hash and content of a plain packet that is not quiet.
@@ -80,7 +89,7 @@ impl Place {
             ip_len: self.ip_len,
             quiet: false,
         };
-        (self.hash, plain)
+        (self.hash(), plain)
     }
 }
 
@@ -206,7 +215,7 @@ impl<const PROTOCOL: u8, P: Packet> Work for Take<'_, PROTOCOL, P> {
                 let pair = parse::word8(head, PAIR_AT);
                 let hash = seed.short(pair, ports.into());
                 finder.prefetch_bucket(hash);
-                place.hash = hash;
+                place.hash = hash.to_ne_bytes();
                 if PROTOCOL == TCP
                     && let (tcp_flags, false) = parse::flags_of(head)
                 {
@@ -266,7 +275,7 @@ impl Entrance<'_> {
             } else {
                 Settled::never(plain.tail)
             },
-            hash,
+            hash: hash.to_ne_bytes(),
             candidate: Candidate::default(),
             ip_len: plain.ip_len,
             tcp_flags: plain.tcp_flags,
@@ -292,8 +301,19 @@ pub(super) fn take_none<P: Packet>(scratch: &mut Scratch, packets: &[P]) -> (usi
     (0, packets.iter().map(|packet| packet.total_len() as u64).sum())
 }
 
-/// Takes the quiet packets, `quiet` of them, through the other stages. Gives the number of those that got their verdict, and
-/// of datagrams without a flow, which are plain but not quiet from now on; the others are with the general stages then.
+/// What became of the quiet packets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Done {
+    /// Packets that got their verdict.
+    pub(super) sent: usize,
+    /// Datagrams without a flow, which are plain but not quiet from now on.
+    pub(super) new: usize,
+    /// All packets of the burst leave by this port.
+    pub(super) whole: Option<PortId>,
+}
+
+/// Takes the quiet packets, `quiet` of them, through the other stages. Those that do not get their verdict here and are no new
+/// datagrams are with the general stages then.
 #[inline(always)]
 pub(super) fn run<P: Packet>(
     scratch: &mut Scratch,
@@ -302,60 +322,88 @@ pub(super) fn run<P: Packet>(
     verdicts: &mut [Verdict],
     lane: &mut Lane<V4>,
     context: &Context<'_>,
-) -> (usize, usize) {
+) -> Done {
     let others = lane.pending.len();
-    // Mostly every packet is here, and nobody has to ask.
-    let left = if quiet == packets.len() {
-        run_by_way::<true, P>(scratch, packets, verdicts, lane, context)
+    // Mostly every packet is here and leaves as the ones before did, and nobody has to ask.
+    let has_loop = !matches!(lane.exit.way(), Way::General | Way::NatAny);
+    let left = if quiet == packets.len() && lane.uneven == 0 && has_loop {
+        let left = run_by_way::<true, P>(scratch, packets, verdicts, lane, context);
+        let port = lane.exit.port_id();
+        verdicts.fill(Verdict::Tx(port));
+        if left == 0 {
+            return Done {
+                sent: quiet,
+                new: 0,
+                whole: Some(port),
+            };
+        }
+        left
     } else {
-        run_by_way::<false, P>(scratch, packets, verdicts, lane, context)
+        let left = run_by_way::<false, P>(scratch, packets, verdicts, lane, context);
+        match lane.uneven.checked_sub(1) {
+            Some(uneven) => lane.uneven = uneven,
+            None => lane.exit = exit_of_first(scratch, lane, context).unwrap_or(lane.exit),
+        }
+        left
     };
-    if left == 0 {
-        return (quiet, 0);
-    }
     let places = &mut scratch.places[..packets.len()];
-    let new = finish_left(places, packets, verdicts, lane, context);
-    (quiet - new - (lane.pending.len() - others), new)
+    let new = match left {
+        0 => 0,
+        left => finish_left(left, places, packets, verdicts, lane, context),
+    };
+    Done {
+        sent: quiet - new - (lane.pending.len() - others),
+        new,
+        whole: None,
+    }
 }
 
-/// Most packets go the way the ones before went: there is a loop for each, which has the registers for itself. Gives the number
-/// of packets that are left.
+/// Where and how the first packet of the burst leaves, if its flow is known.
+#[inline]
+fn exit_of_first(scratch: &Scratch, lane: &mut Lane<V4>, context: &Context<'_>) -> Option<Exit> {
+    let [place, ..] = &*scratch.places;
+    let backend = lane.table.entries().backend(place.candidate)?;
+    Some(Out::new(context).find(backend)?.0.exit())
+}
+
+/// Most packets go the way the ones before went: there is a loop for each, which has the registers for itself. Gives a bit for each
+/// packet that is left.
 #[inline(always)]
-fn run_by_way<const ALL: bool, P: Packet>(
+fn run_by_way<const EVEN: bool, P: Packet>(
     scratch: &mut Scratch,
     packets: &mut [P],
     verdicts: &mut [Verdict],
     lane: &mut Lane<V4>,
     context: &Context<'_>,
-) -> usize {
+) -> u64 {
     const DR: u8 = Way::Dr as u8;
     const NAT: u8 = Way::Nat as u8;
     const IPIP4: u8 = Way::Ipip4 as u8;
     let (modern, places) = (scratch.modern, &mut scratch.places[..packets.len()]);
-    let table = &mut lane.table;
-    match lane.way {
-        Way::General | Way::Dr => {
-            let work = Finish::<ALL, DR, P>::new(places, packets, verdicts, table, context);
+    let (table, exit) = (&mut lane.table, lane.exit);
+    match exit.way() {
+        Way::General | Way::Dr | Way::NatAny => {
+            let work = Finish::<EVEN, DR, P>::new(places, packets, verdicts, table, exit, context);
             cpu::with_best(modern, work)
         }
         Way::Nat => {
-            let work = Finish::<ALL, NAT, P>::new(places, packets, verdicts, table, context);
+            let work = Finish::<EVEN, NAT, P>::new(places, packets, verdicts, table, exit, context);
             cpu::with_best(modern, work)
         }
         Way::Ipip4 => {
-            let work = Finish::<ALL, IPIP4, P>::new(places, packets, verdicts, table, context);
+            let work = Finish::<EVEN, IPIP4, P>::new(places, packets, verdicts, table, exit, context);
             cpu::with_best(modern, work)
         }
     }
 }
 
 /// Stage 2: the buckets are here, ask for the entries.
-struct LookUp<'a, const ALL: bool> {
+struct LookUp<'a, const EVEN: bool> {
     places: &'a mut [Place],
     table: &'a Table<V4>,
 }
 
-impl<const ALL: bool> LookUp<'_, ALL> {
+impl<const EVEN: bool> LookUp<'_, EVEN> {
     #[inline(always)]
     fn run(self) {
         if self.table.is_portable() {
@@ -366,11 +414,11 @@ impl<const ALL: bool> LookUp<'_, ALL> {
     }
 
     #[inline(always)]
-    fn by(self, search: impl Fn(&Tags, u16) -> usize + Copy) {
+    fn by(self, search: impl Fn(&Tags, u16, &[u32; BUCKET_SLOTS + 1]) -> u32 + Copy) {
         let finder = self.table.finder();
         let look_up = |place: &mut Place| {
-            if ALL || place.settled.is_possible() {
-                place.candidate = finder.candidate_by(search, place.hash);
+            if EVEN || place.settled.is_possible() {
+                place.candidate = finder.candidate_by(search, Halves::of(place.hash));
             }
         };
         // By fours: counting is a tenth of the work.
@@ -387,23 +435,26 @@ impl<const ALL: bool> LookUp<'_, ALL> {
 
 /// Stages 2, and 3 and 5: the entries are here. The record of a server is shared by its flows and mostly near.
 ///
-/// What goes another way is left, and marked by a length of 0.
-struct Finish<'a, const ALL: bool, const WAY: u8, P> {
+/// `EVEN`: every packet of the burst is quiet, and all are expected to leave by one exit; their verdicts are written by the caller.
+/// What goes another way is left, and gets a bit in what this gives.
+struct Finish<'a, const EVEN: bool, const WAY: u8, P> {
     places: &'a mut [Place],
     packets: &'a mut [P],
     verdicts: &'a mut [Verdict],
     table: &'a mut Table<V4>,
     out: Out<'a>,
+    exit: Exit,
     tick: Tick,
 }
 
-impl<'a, const ALL: bool, const WAY: u8, P: Packet> Finish<'a, ALL, WAY, P> {
+impl<'a, const EVEN: bool, const WAY: u8, P: Packet> Finish<'a, EVEN, WAY, P> {
     #[inline(always)]
     fn new(
         places: &'a mut [Place],
         packets: &'a mut [P],
         verdicts: &'a mut [Verdict],
         table: &'a mut Table<V4>,
+        exit: Exit,
         context: &Context<'a>,
     ) -> Self {
         Self {
@@ -412,78 +463,99 @@ impl<'a, const ALL: bool, const WAY: u8, P: Packet> Finish<'a, ALL, WAY, P> {
             verdicts,
             table,
             out: Out::new(context),
+            exit,
             tick: context.tick,
         }
     }
 }
 
-impl<const ALL: bool, const WAY: u8, P: Packet> Work for Finish<'_, ALL, WAY, P> {
-    type Out = usize;
+impl<const EVEN: bool, const WAY: u8, P: Packet> Work for Finish<'_, EVEN, WAY, P> {
+    /// A bit for each packet that is left.
+    type Out = u64;
 
     #[inline(always)]
-    fn work(self) -> usize {
+    fn work(self) -> u64 {
         let Self {
-            places, table, tick, ..
+            places,
+            table,
+            exit,
+            tick,
+            ..
         } = self;
-        LookUp::<ALL> {
+        LookUp::<EVEN> {
             places: &mut *places,
             table,
         }
         .run();
         let (out, mut entries) = (self.out.even(), table.entries());
         let mut left = 0;
-        for ((place, packet), verdict) in places.iter_mut().zip(self.packets).zip(self.verdicts) {
-            if !ALL && !place.settled.is_possible() {
+        if EVEN {
+            for (index, (place, packet)) in places.iter().zip(self.packets).enumerate() {
+                if finish_one::<true, WAY, P>(place, packet, &mut entries, &out, exit, tick).is_none() {
+                    leave(index, &mut left);
+                }
+            }
+            return left;
+        }
+        let all = places.iter().zip(self.packets).zip(self.verdicts);
+        for (index, ((place, packet), verdict)) in all.enumerate() {
+            if !place.settled.is_possible() {
                 continue;
             }
-            if finish_one::<WAY, P>(place, packet, verdict, &mut entries, &out, tick).is_none() {
-                leave(place, &mut left);
+            match finish_one::<false, WAY, P>(place, packet, &mut entries, &out, exit, tick) {
+                Some(port) => *verdict = Verdict::Tx(port),
+                None => leave(index, &mut left),
             }
         }
         left
     }
 }
 
+const _: () = assert!(BURST_MAX <= u64::BITS as usize);
+
 #[cold]
 #[inline(never)]
-fn leave(place: &mut Place, left: &mut usize) {
-    place.ip_len = 0;
-    *left += 1;
+fn leave(index: usize, left: &mut u64) {
+    *left |= 1 << index;
 }
 
-/// `None`: the packet is as it was.
+/// Gives the port. `None`: the packet is as it was.
 #[inline(always)]
-fn finish_one<const WAY: u8, P: Packet>(
+fn finish_one<const EVEN: bool, const WAY: u8, P: Packet>(
     place: &Place,
     packet: &mut P,
-    verdict: &mut Verdict,
     entries: &mut Entries<'_, V4>,
     out: &Out<'_>,
+    exit: Exit,
     tick: Tick,
-) -> Option<()> {
+) -> Option<PortId> {
     let head = packet.data_mut().first_chunk_mut::<PLAIN4_LEN>()?;
-    let pair = parse::word8(head, PAIR_AT);
-    let entry = entries.settled(place.candidate, pair, place.settled)?;
+    let entry = entries.settled(place.candidate, parse::word8(head, PAIR_AT), place.settled)?;
     entry.seen = tick;
-    let (record, line) = out.find(entry.backend)?;
-    let ip_len = place.ip_len;
-    if WAY == Way::Dr as u8 && record.goes(Way::Dr) {
-        plain::route(ip_len, head, &record)?;
-    } else if WAY == Way::Nat as u8 && record.goes(Way::Nat) {
-        plain::translate(ip_len, head, &record)?;
-    } else if WAY == Way::Ipip4 as u8 && record.goes(Way::Ipip4) {
-        plain::encapsulate(ip_len, &place.hash, packet, &record)?;
-    } else {
+    let (mut record, line) = out.find(entry.backend)?;
+    let port = record.port_id();
+    if EVEN {
+        record = record.through(exit)?;
+    } else if !record.goes_by(WAY) {
         return None;
     }
-    *verdict = Verdict::Tx(plain::count(ip_len, line, &record));
-    Some(())
+    let ip_len = place.ip_len;
+    if WAY == Way::Dr as u8 {
+        plain::route(ip_len, head, &record)?;
+    } else if WAY == Way::Nat as u8 {
+        plain::translate(ip_len, head, &record)?;
+    } else {
+        plain::encapsulate(ip_len, place.hash(), packet, &record)?;
+    }
+    plain::count(ip_len, line);
+    Some(port)
 }
 
-/// What is left: packets that go another way, and those for the general stages.
+/// What is left: packets that leave by another exit, and those for the general stages. Gives the number of datagrams without a flow.
 #[cold]
 #[inline(never)]
 fn finish_left<P: Packet>(
+    mut left: u64,
     places: &mut [Place],
     packets: &mut [P],
     verdicts: &mut [Verdict],
@@ -492,10 +564,10 @@ fn finish_left<P: Packet>(
 ) -> usize {
     let out = Out::new(context);
     let mut new = 0;
-    for (index, ((place, packet), verdict)) in places.iter_mut().zip(packets).zip(verdicts).enumerate() {
-        if place.ip_len != 0 || !place.settled.is_possible() {
-            continue;
-        }
+    while left != 0 {
+        let index = left.trailing_zeros() as usize;
+        left &= left - 1;
+        let (place, packet) = (&mut places[index], &mut packets[index]);
         // It was parsed before, so neither can fail.
         let Some(head) = packet.data().first_chunk() else {
             continue;
@@ -505,30 +577,45 @@ fn finish_left<P: Packet>(
         };
         if plain.tail >> 32 == u64::from(UDP) && place.candidate == Candidate::default() {
             place.settled = place.settled.or_never();
-            (place.ip_len, place.tcp_flags, place.pair) = (plain.ip_len, 0, plain.pair);
+            (place.tcp_flags, place.pair) = (0, plain.pair);
             new += 1;
             continue;
         }
-        let mut pending = Pending::plain(place.hash, &plain, index);
-        if let Some(entry) = lane
-            .table
-            .entries()
-            .settled(place.candidate, plain.pair, place.settled)
-        {
+        let mut pending = Pending::plain(place.hash(), &plain, index);
+        if let Some(entry) = settled_anywhere(place, &plain, lane, context) {
             entry.seen = context.tick;
             let backend = entry.backend;
+            pending.local = (entry.local_index, entry.local_port);
             if let Some((record, line)) = out.find(backend) {
-                lane.way = record.way();
-                if let Some(port) = plain::rewrite_any((plain.ip_len, place.hash), packet, &record, line) {
-                    *verdict = Verdict::Tx(port);
+                if record.exit() != lane.exit {
+                    (lane.exit, lane.uneven) = (record.exit(), UNEVEN_BURSTS);
+                }
+                if let Some(port) = plain::rewrite_any(place.route(), packet, &record, line) {
+                    verdicts[index] = Verdict::Tx(port);
                     continue;
                 }
             }
             pending.fate = Fate::ToServer;
             pending.backend = backend;
-            pending.local = lane.table.local_of(place.candidate);
         }
         lane.pending.push(pending);
     }
     new
+}
+
+/// The entry of a packet that is left, if it is settled for it: perhaps it stands in the second bucket.
+#[inline]
+fn settled_anywhere<'a>(
+    place: &Place,
+    plain: &Plain4,
+    lane: &'a mut Lane<V4>,
+    context: &Context<'_>,
+) -> Option<&'a mut Entry<V4>> {
+    let (key, servers) = (plain.key(), context.servers());
+    let found = lane.table.confirm(place.candidate, &key, place.hash(), &servers);
+    let Some((index, Direction::Forward)) = found else {
+        return None;
+    };
+    let entry = lane.table.entry_mut(index);
+    place.settled.is(plain.pair, entry).then_some(entry)
 }

@@ -35,7 +35,6 @@ pub use query::FlowInfo;
 
 pub use crate::burst::BURST_MAX;
 use crate::burst::{Context, Lane, Own, Pending};
-use crate::cpu;
 use crate::family::{V4, V6};
 use crate::flow::Tick;
 use crate::note::Note;
@@ -120,6 +119,8 @@ impl Path {
     /// the caller settles the other verdicts with [`count_tx`](Self::count_tx), [`count_punted`](Self::count_punted),
     /// [`count_steered`](Self::count_steered), or [`count_drop`](Self::count_drop) where a queue was full.
     ///
+    /// Gives the port by which all of them leave, where that is known without a look at the verdicts.
+    ///
     /// # Panics
     /// When there are fewer verdicts than packets.
     pub fn process<P: Packet>(
@@ -128,14 +129,15 @@ impl Path {
         port: PortId,
         packets: &mut [P],
         verdicts: &mut [Verdict],
-    ) {
+    ) -> Option<PortId> {
         let count = packets.len() as u64;
-        let bytes = self.run(now, port, false, packets, verdicts);
+        let (bytes, whole) = self.run(now, port, false, packets, verdicts);
         self.counters.row().rx_packets().add(count);
         if let Some(line) = self.counters.port(port) {
             line.rx_packets().add(count);
             line.rx_bytes().add(bytes);
         }
+        whole
     }
 
     /// Takes packets that another worker received on `port` and handed over.
@@ -167,7 +169,7 @@ impl Path {
         self.run(now, port, true, packets, verdicts);
     }
 
-    /// Gives the bytes that came in.
+    /// Gives the bytes that came in, and the port by which all packets leave, should that be known.
     fn run<P: Packet>(
         &mut self,
         now: Instant,
@@ -175,23 +177,21 @@ impl Path {
         steered: bool,
         packets: &mut [P],
         verdicts: &mut [Verdict],
-    ) -> u64 {
+    ) -> (u64, Option<PortId>) {
         self.tables.refresh();
-        let mut verdicts = &mut verdicts[..packets.len()];
-        let (mut packets, mut bytes) = (packets, 0);
-        loop {
-            let count = packets.len().min(BURST_MAX);
-            let (now_packets, later) = packets.split_at_mut(count);
-            let (now_verdicts, later_verdicts) = verdicts.split_at_mut(count);
-            bytes += self.burst(now, port, steered, now_packets, now_verdicts);
-            if later.is_empty() {
-                break;
+        let verdicts = &mut verdicts[..packets.len()];
+        let (mut bytes, mut whole) = (0, None);
+        if packets.len() <= BURST_MAX {
+            (bytes, whole) = self.burst(now, port, steered, packets, verdicts);
+        } else {
+            let parts = packets.chunks_mut(BURST_MAX);
+            for (packets, verdicts) in parts.zip(verdicts.chunks_mut(BURST_MAX)) {
+                bytes += self.burst(now, port, steered, packets, verdicts).0;
             }
-            (packets, verdicts) = (later, later_verdicts);
         }
         let budget = self.shared.settings.sweep_per_burst;
         self.age(now, budget);
-        bytes
+        (bytes, whole)
     }
 
     #[inline(always)]
@@ -202,10 +202,10 @@ impl Path {
         steered: bool,
         packets: &mut [P],
         verdicts: &mut [Verdict],
-    ) -> u64 {
+    ) -> (u64, Option<PortId>) {
         let tables: &Snapshot = &self.tables;
         let Some(spec) = tables.port(port) else {
-            return self.unknown_port(packets, verdicts);
+            return (self.unknown_port(packets, verdicts), None);
         };
         let mut context = Context {
             worker: self.worker,
@@ -231,15 +231,15 @@ impl Path {
             let secrets = (&spec.mac, &context.shared.seed);
             fast::take_in(&mut self.fast, packets, &sorted.v4.table, tables, secrets)
         };
-        let mut sent = 0;
+        let (mut sent, mut whole) = (0, None);
         let mut plain = 0;
         if quiet != packets.len() {
             plain = sorted.sort(&self.fast.places[..], packets, verdicts, &context);
         }
         if quiet != 0 {
-            let (done, new) = fast::run(&mut self.fast, quiet, packets, verdicts, sorted.v4, &context);
-            sent = done;
-            plain += new;
+            let done = fast::run(&mut self.fast, quiet, packets, verdicts, sorted.v4, &context);
+            (sent, whole) = (done.sent, done.whole);
+            plain += done.new;
         }
         if plain != 0 {
             let places = &self.fast.places[..packets.len()];
@@ -249,7 +249,7 @@ impl Path {
             sorted.run(packets, verdicts, &mut context);
             settle(verdicts, &mut context);
         }
-        bytes
+        (bytes, whole)
     }
 
     /// Nobody knows it: drops everything.
@@ -429,9 +429,5 @@ fn is_for_us(data: &[u8], context: &Context<'_>) -> bool {
 /// Asks for the header line of each packet, one stage ahead of [`Path::process`].
 #[inline]
 pub fn prefetch_headers<P: Packet>(packets: &[P]) {
-    for packet in packets {
-        if let Some(byte) = packet.data().first() {
-            cpu::prefetch(byte);
-        }
-    }
+    packets.iter().for_each(P::prefetch);
 }

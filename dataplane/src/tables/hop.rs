@@ -129,6 +129,7 @@ impl Hops {
             source: None,
             tunnel_port: 0,
             vni: 0,
+            served: None,
             inner_mac: MacAddr::ZERO,
         };
         self.egress.set_target(slot, &target);

@@ -105,9 +105,11 @@ fn a_full_buffer_of_ones_does_not_overflow() {
 
 proptest! {
     #[test]
-    fn loaded_words_sum_up_like_bytes(eight: [u8; 8], four: [u8; 4]) {
-        let sum = checksum_loaded(u64::from_ne_bytes(eight), u32::from_ne_bytes(four));
-        prop_assert_eq!(u16::from_be(sum), checksum(&[&eight[..], &four].concat()));
+    fn a_sum_with_its_carries_folds_like_bytes(words: [u16; 4], upper in 0..=0xfffcu16) {
+        let sum = u32::from(upper) << 16;
+        let sum = words.iter().fold(sum, |sum, &word| sum + u32::from(word));
+        let bytes: Vec<u8> = words.iter().chain([&upper]).flat_map(|word| word.to_be_bytes()).collect();
+        prop_assert_eq!(checksum_of(sum), checksum(&bytes));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_rings::message::{self, Backend, LocalAddressKey, MaglevSize, RefuseReason, ServiceKey};
 
+use super::routes::served;
 use super::{Builder, Refusal, Transaction};
 use crate::scheduler::{self, Server};
 use crate::tables::model::{Identity, Model, Undo};
@@ -265,7 +266,7 @@ impl Builder {
         for (backend_slot, backend) in &service.backends {
             let before = old.as_ref().and_then(|old| old.backend(*backend_slot));
             if before != Some(backend) {
-                self.lead_server(*backend_slot, backend);
+                self.lead_server(*backend_slot, backend, served(&service.spec));
             }
             let owner = self.current.owners.get_mut(*backend_slot as usize);
             *owner = slot + 1;

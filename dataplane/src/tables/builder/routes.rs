@@ -1,10 +1,10 @@
 //! Routes: connected prefixes of the ports, configured ones, and the next hops they lead to.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddrV4};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_rings::message::{Backend, Gateway, PortId, Prefix};
+use weir_rings::message::{Backend, Gateway, PortId, Prefix, Service};
 
 use super::Builder;
 use crate::egress::{Mode, Target};
@@ -100,14 +100,15 @@ impl Builder {
             let Some(service) = self.current.service(service).cloned() else {
                 continue;
             };
+            let served = served(&service.spec);
             for (slot, backend) in &service.backends {
-                self.lead_server(*slot, backend);
+                self.lead_server(*slot, backend, served);
             }
         }
     }
 
     /// Writes a server's egress record: far end and next hop.
-    pub(super) fn lead_server(&mut self, slot: u32, backend: &Backend) {
+    pub(super) fn lead_server(&mut self, slot: u32, backend: &Backend, served: Option<SocketAddrV4>) {
         let address = backend.key.address;
         let vlan = backend.vlan.map(u16::from);
         let hop = self.next_hop(address, vlan, slot);
@@ -138,6 +139,7 @@ impl Builder {
             tunnel_port,
             vni,
             inner_mac: MacAddr(inner_mac),
+            served,
         };
         self.egress.set_target(slot, &target);
         self.hops.bind(slot, hop, &self.ports);
@@ -160,5 +162,14 @@ impl Builder {
                 })
             }
         }
+    }
+}
+
+/// The one address and port that all flows of a service are for. The members of a group may change while flows of those
+/// that left it live on with the same servers; a service by itself is another service when it is for something else.
+pub(super) fn served(service: &Service) -> Option<SocketAddrV4> {
+    match (service.group, service.key.address, service.key.port) {
+        (None, IpAddr::V4(address), port @ 1..) => Some(SocketAddrV4::new(address, port)),
+        _ => None,
     }
 }
