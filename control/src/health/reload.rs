@@ -21,6 +21,7 @@ use weir_proto::time::Instant;
 fn question(target: &Target) -> Target {
     Target {
         pace: pace(),
+        log_all_failures: false,
         ..target.clone()
     }
 }

@@ -44,7 +44,9 @@ pub(crate) fn random_config(rng: &mut SmallRng) -> Config {
         );
     }
     if rng.random_bool(0.3) {
-        text.insert_str(0, "[health]\ndefaults = \"keepalived\"\n");
+        let logs = rng.random_bool(0.5);
+        let health = format!("[health]\ndefaults = \"keepalived\"\nlog_all_failures = {logs}\n");
+        text.insert_str(0, &health);
     }
     if rng.random_bool(0.5) {
         let gateway = rng.random_range(3..5);
