@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use weir_configs::Check;
+use weir_configs::{Check, CheckKind};
 use weir_tests::lab::{Lab, LabError, Node, Process, wait_until};
 use weir_tests::scenario::{binary, scenario};
 
@@ -113,8 +113,9 @@ fn keepalived_tells_the_defaults_that_weir_takes_from_it() {
         let node = lab.add_node("lb", "eth0")?;
         let checkers: String = KINDS.map(|(_, written, _)| format!("{written}\n")).concat();
         let config = format!(
-            "{GLOBALS}virtual_server 192.0.2.100 80 {{\nlvs_sched rr\nlvs_method NAT\nprotocol TCP\nreal_server 192.0.2.11 80 {{\n\
-             {checkers}}}\n}}\n"
+            "{GLOBALS}vrrp_track_file load {{\nfile {}/load\n}}\nvirtual_server 192.0.2.100 80 {{\nlvs_sched rr\nlvs_method NAT\n\
+             protocol TCP\nreal_server 192.0.2.11 80 {{\n{checkers}FILE_CHECK {{\ntrack_file load\n}}\n}}\n}}\n",
+            lab.dir().display()
         );
         let mut process = keepalived(lab, &node, &config)?;
         process.wait_for_log("Activating healthchecker", PATIENCE)?;
@@ -161,6 +162,9 @@ fn keepalived_tells_the_defaults_that_weir_takes_from_it() {
         said("quorum = 1, hysteresis = 0");
         said("omega is OFF");
         said("Inhibit on failure is OFF");
+        said("load, weight 1");
+        let ours = weir("file = { path = '/run/load' }").kind;
+        assert!(matches!(ours, CheckKind::File(file) if file.multiplier == Some(1) && !file.reverse));
         Ok(())
     });
 }

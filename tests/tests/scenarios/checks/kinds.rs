@@ -21,6 +21,9 @@ use super::{
 
 /// A port whose SYNs are dropped, as by a firewall.
 const DROPPED: u16 = 7_004;
+/// Ports that take only what comes from one port, or carries one mark: two servers that are mute, behind rules.
+const FROM_PORT: u16 = 7_005;
+const MARKED: u16 = 7_006;
 const TOO_LONG: &str = "the answer is longer than the check reads";
 /// Far more than `weir-control` takes for all of this (20 MiB), and far less than the servers would send.
 const MEMORY_BYTES_MAX: u64 = 128 << 20;
@@ -160,6 +163,14 @@ fn web_rows() -> Vec<Row> {
     ]
 }
 
+/// A check of a mute server behind a rule, whatever becomes of the good ones.
+fn gated(name: &'static str, check: &'static str, port: u16, said: &'static str) -> Row {
+    Row {
+        backends: vec![(port, said, said)],
+        ..one(name, check, port, said)
+    }
+}
+
 fn other_rows() -> Vec<Row> {
     let other = "the answer is not what is expected";
     vec![
@@ -168,6 +179,15 @@ fn other_rows() -> Vec<Row> {
             backends: vec![(DROPPED, NO_CONNECTION, NO_CONNECTION)],
             ..one("tcp-slow", "tcp = {}", DROPPED, NO_CONNECTION)
         },
+        gated("tcp-any-port", "tcp = {}", FROM_PORT, NO_CONNECTION),
+        gated(
+            "tcp-from-port",
+            "tcp = {}, source_port = 30123",
+            FROM_PORT,
+            "passed",
+        ),
+        gated("tcp-unmarked", "tcp = {}", MARKED, NO_CONNECTION),
+        gated("tcp-marked", "tcp = {}, mark = 5", MARKED, "passed"),
         tcp(
             "steps",
             r#"tcp = { steps = [{ send = "GET / HTTP/1.0\r\n\r\n" }, { regex = "^HTTP/1\\.[01] 200" }, { expect = "hello" }], reply_bytes_max = 1024 }"#,
@@ -422,14 +442,23 @@ fn every_kind_of_check_against_real_servers() {
             "add table inet lab",
             "add chain inet lab input { type filter hook input priority 0 ; }",
             &format!("add rule inet lab input tcp dport {DROPPED} drop"),
+            &format!("add rule inet lab input tcp dport {FROM_PORT} tcp sport != 30123 drop"),
         ] {
             node.run("nft", rule)?;
         }
         let _bad = servers::bad_servers(&node)?;
+        let _behind = [servers::mute(&node, FROM_PORT)?, servers::mute(&node, MARKED)?];
         let _stranger = Stranger::start(lab)?;
         let good = Servers::start(&node, &dir)?;
         host_is_well(&dir, true)?;
         let checker = Checker::start(lab, &dir, &rows)?;
+        for rule in [
+            "add table inet lab",
+            "add chain inet lab output { type filter hook output priority 0 ; }",
+            &format!("add rule inet lab output tcp dport {MARKED} meta mark != 5 drop"),
+        ] {
+            checker.node.run("nft", rule)?;
+        }
         checker.wait_for("the first verdicts", super::expected(&rows, true))?;
 
         drop(good);

@@ -170,6 +170,7 @@ fn wait_for(what: &str, socket: &Path, mut pending: Vec<Said>) -> Result<(), Lab
 /// `weir-control` with the services of a table.
 struct Checker {
     dir: PathBuf,
+    node: Node,
     process: Process,
 }
 
@@ -182,9 +183,11 @@ impl Checker {
             .map_err(|error| LabError::unexpected(format!("weir.toml: {error}")))?;
         let mut command = node.command(&binary("weir-control")?.to_string_lossy());
         command.arg("--config").arg(&path);
+        let process = Process::start("weir-control", &mut command, &dir.join("control.log"))?;
         Ok(Self {
             dir: dir.to_owned(),
-            process: Process::start("weir-control", &mut command, &dir.join("control.log"))?,
+            node,
+            process,
         })
     }
 

@@ -241,10 +241,15 @@ http {{
     )
 }
 
+/// A server that takes every connection and says nothing.
+pub(super) fn mute(node: &Node, port: u16) -> Result<Thread, LabError> {
+    tcp(node, port, |_| {})
+}
+
 /// The mute server and the one that talks nonsense, over TCP and UDP.
 pub(super) fn bad_servers(node: &Node) -> Result<[Thread; 4], LabError> {
     Ok([
-        tcp(node, MUTE, |_| {})?,
+        mute(node, MUTE)?,
         tcp(node, NONSENSE, |mut stream| drop(stream.write_all(ANSWER)))?,
         udp(node, MUTE, |_, _, _| {})?,
         udp(node, NONSENSE, |socket, _, from| {

@@ -6,8 +6,8 @@ use crate::clock::Clock;
 use std::collections::BTreeMap;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
-use weir_proto::health::Health;
 use weir_proto::health::datagram::Datagram;
+use weir_proto::health::{Health, Outcome};
 
 /// Far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +41,31 @@ async fn probes_come_from_where_they_are_told() {
     };
     let seen = tokio::time::timeout(PATIENCE, seen).await.unwrap();
     assert_eq!(seen, ["127.0.0.2", "127.0.0.2"]);
+}
+
+/// The same port again and again, although the last run's connection may linger.
+#[tokio::test]
+async fn one_port_serves_for_run_after_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // What is free now; nobody else asks for ports of this address.
+    let near = TcpListener::bind("127.0.0.3:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut target = target(listener.local_addr().unwrap(), Dialogue::Tcp, OFTEN);
+    (target.source.address, target.source.port) = (Some(near.ip()), Some(near.port()));
+    let mut checks = Checks::new(Clock::start(), 1);
+    checks.reconcile([&target]);
+    for run in 0..5 {
+        let (server, accepted) = tokio::join!(
+            tokio::time::timeout(PATIENCE, checks.reports.recv()),
+            tokio::time::timeout(PATIENCE, listener.accept()),
+        );
+        let report = server.unwrap().unwrap().1;
+        assert_eq!(report.outcome, Outcome::Pass, "run {run}");
+        assert_eq!(accepted.unwrap().unwrap().1, near, "run {run}");
+    }
 }
 
 #[tokio::test]
