@@ -7,7 +7,7 @@ use weir_wire::ndp::{Envelope, HOP_LIMIT, Repr};
 use weir_wire::{IpProtocol, MacAddr, ipv6};
 
 use super::{check_tag, mac_of};
-use crate::burst::{Context, Stop};
+use crate::burst::{Context, Stop, check_vlan};
 use crate::family::{Family, V6};
 use crate::ip::Ip;
 use crate::packet::Packet;
@@ -46,6 +46,12 @@ pub(crate) fn handle<P: Packet>(packet: &mut P, meta: &Meta, context: &Context<'
     }
 }
 
+/// The address a station makes of its MAC (RFC 4291 appendix A).
+pub(crate) fn link_local(mac: MacAddr) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac.0;
+    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+}
+
 /// An advertisement for one of our addresses by somebody else is a conflict.
 fn advertised(target: Ipv6Addr, lladdr: Option<MacAddr>, context: &Context<'_>) -> Stop {
     let ours = context
@@ -79,11 +85,18 @@ fn solicited<P: Packet>(
         .tables
         .address(IpAddr::V6(asked.target))
         .filter(|address| address.is_held(context.port));
-    let Some(address) = ours else {
-        return Err(DropReason::NdNotOurs.into());
+    let mac = match ours {
+        Some(address) => {
+            check_tag(meta.vlan_id(), address, context)?;
+            mac_of(address, context)
+        }
+        // What the host makes of its MAC address, which is ours, and speaks VRRP from.
+        None if asked.target == link_local(context.spec.mac) => {
+            check_vlan(meta.vlan_id(), context.spec.vlan.map(u16::from))?;
+            context.spec.mac.0
+        }
+        None => return Err(DropReason::NdNotOurs.into()),
     };
-    check_tag(meta.vlan_id(), address, context)?;
-    let mac = mac_of(address, context);
     // An asker without an address (it checks whether it may take ours) is answered to everybody (RFC 4861 §7.2.4).
     let anonymous = asked.src.is_unspecified();
     let dst_addr = if anonymous { ALL_NODES } else { asked.src };

@@ -3,7 +3,7 @@
 //! The machine knows a neighbour by a number and an address; the number here is that of a link, which is a port together
 //! with a VLAN. Frames of the machine are untagged: the tag is taken off and put on here.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeMap;
 
 use weir_proto::neighbor::{Action, Cache, Config, Input, Key, Neighbor, frame};
@@ -11,6 +11,7 @@ use weir_proto::time::Instant;
 use weir_rings::message::PortId;
 use weir_wire::{EtherType, MacAddr, ethernet, vlan};
 
+use crate::answer::nd::link_local;
 use crate::tables::{HopKey, HopWish, PortSpec};
 
 /// A port and a VLAN on it.
@@ -221,12 +222,6 @@ fn source_address(port: &PortSpec, target: IpAddr) -> IpAddr {
 
 fn shares_prefix(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
     ipnet::IpNet::new(a, prefix_len).is_ok_and(|net| net.contains(&b))
-}
-
-/// The address a station makes of its MAC (RFC 4291 appendix A).
-fn link_local(mac: MacAddr) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac.0;
-    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }
 
 const TAG_AT: usize = 2 * 6;

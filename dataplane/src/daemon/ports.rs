@@ -156,7 +156,7 @@ fn open_host(
     let (rx, tx) = device.start(&config, pool)?;
     // The segment knows one MAC for the box: the kernel's side of the tap has the port's.
     device.set_mac(mac)?;
-    host::configure(interface, &settings.addresses, settings.mtu)?;
+    host::configure(interface, &settings.addresses, mac, settings.mtu)?;
     let announcers =
         packet_descriptors_since(&before).map_err(Failure::system("finding the tap's descriptor"))?;
     let (Some(rx), Some(tx)) = (rx.into_iter().next(), tx.into_iter().next()) else {

@@ -515,17 +515,13 @@ fn neighbour_solicitations_are_answered_for_what_we_hold() {
             &payload,
         )
     };
-    let advert = |dst_mac: [u8; 6], dst: &str, flags: u8| {
-        let mut payload = "2001:db8:1::100"
-            .parse::<std::net::Ipv6Addr>()
-            .unwrap()
-            .octets()
-            .to_vec();
+    let advert_of = |target: &str, dst_mac: [u8; 6], dst: &str, flags: u8| {
+        let mut payload = target.parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec();
         payload.extend([2, 1]);
         payload.extend(LAN_MAC);
         let mut bytes = icmp(
             dst_mac,
-            ip("2001:db8:1::100"),
+            ip(target),
             ip(dst),
             255,
             136,
@@ -536,6 +532,14 @@ fn neighbour_solicitations_are_answered_for_what_we_hold() {
         bytes[6..12].copy_from_slice(&LAN_MAC);
         bytes
     };
+    let advert = |dst_mac, dst: &str, flags| advert_of("2001:db8:1::100", dst_mac, dst, flags);
+    // Also for what the host makes of the port's MAC address, and speaks VRRP from.
+    let link_local = "fe80::ff:fe00:1";
+    let out = world.send(LAN, &solicit(link_local, "2001:db8:1::50"));
+    let expected = advert_of(link_local, CLIENT_MAC, "2001:db8:1::50", 0x60);
+    assert_eq!((out.verdict, out.frame), (Verdict::Tx(LAN), expected));
+    let out = world.send(LAN, &solicit("fe80::ff:fe00:2", "2001:db8:1::50"));
+    assert_eq!(out.verdict, Verdict::Drop(DropReason::NdNotOurs));
     let out = world.send(LAN, &solicit("2001:db8:1::100", "2001:db8:1::50"));
     assert_eq!(
         (out.verdict, out.frame),

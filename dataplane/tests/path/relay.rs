@@ -174,6 +174,14 @@ fn who_is_not_found_on_the_link_is_relayed_nothing() {
     // Behind a router, which would send the packet back.
     world.commit(&[taken_from("192.0.2.100", "203.0.113.3")]).unwrap();
     assert_eq!(world.send(LAN, &segment).verdict, no_flow);
+    // Directors of IPv6 speak from addresses that are on every link; the virtual address says on which.
+    let (client6, virt6, _) = FAMILIES[1];
+    world.commit(&[taken_from("2001:db8:1::100", "fe80::3")]).unwrap();
+    let out = world.send(LAN, &Frame::tcp(client6, virt6, ACK).bytes());
+    assert_eq!(
+        (out.verdict, &out.frame[..6]),
+        (Verdict::Tx(LAN), &mac_of(ip("fe80::3"))[..])
+    );
     // It is looked for before it is needed: as long as it holds the address itself.
     world.silent.clear();
     let elsewhere = Vip {

@@ -1,5 +1,6 @@
 //! Other directors that share addresses: how they are reached, and which of them know connections we do not.
 
+use core::net::IpAddr;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -54,7 +55,8 @@ impl Builder {
     /// the router would send them back.
     fn peer_of(&self, vip: &Vip) -> Option<HopKey> {
         let address = vip.peer?;
-        let port = self.port_holding(address)?;
+        let on_every_link = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        let port = self.port_holding(if on_every_link { vip.address } else { address })?;
         let vlan = self.ports.get(usize::from(port.0))?.vlan.map_or(0, u16::from);
         Some(HopKey { port, vlan, address })
     }

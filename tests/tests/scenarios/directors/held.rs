@@ -2,7 +2,7 @@
 //! has asked for it, which it does after the addresses have moved. Only the server that answered the first half knows of it.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use weir_tests::lab::{LabError, Node};
@@ -13,9 +13,9 @@ pub(super) const PORT: u16 = 81;
 /// Longer than anything that may happen to a segment: the third repetition.
 const HALF_MAX: Duration = Duration::from_secs(10);
 
-/// A server in `node` that answers each line with its name. It ends with the process of the test.
+/// A server in `node`, for both families, that answers each line with its name. It ends with the process of the test.
 pub(super) fn serve(node: &Node) -> Result<(), LabError> {
-    let bound = node.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))?;
+    let bound = node.inside(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT)))?;
     let listener = bound.map_err(|source| LabError::Io {
         what: format!("listen on port {PORT}"),
         source,
@@ -45,7 +45,7 @@ pub(super) struct Held(Vec<(BufReader<TcpStream>, String)>);
 
 impl Held {
     /// Begins `count` of them.
-    pub(super) fn begin(node: &Node, to: Ipv4Addr, count: usize) -> Result<Self, LabError> {
+    pub(super) fn begin(node: &Node, to: IpAddr, count: usize) -> Result<Self, LabError> {
         let to = SocketAddr::from((to, PORT));
         let one = |_| -> std::io::Result<_> {
             let stream = TcpStream::connect_timeout(&to, HALF_MAX)?;

@@ -11,6 +11,7 @@ mod kills;
 mod nat;
 mod pair;
 mod quorum;
+mod six;
 mod split;
 mod watch;
 

@@ -1,0 +1,117 @@
+//! A hand-over over IPv6, where directors speak from link-local addresses.
+
+use weir_tests::lab::{LabError, Node, wait_until};
+use weir_tests::scenario::scenario;
+use weir_tests::stage::{Config, Director};
+
+use super::held::{self, Held};
+use super::pair::{INTERVAL, PATIENCE};
+
+const VIP: &str = "2001:db8::100";
+const REQUESTS: usize = 60;
+
+fn config() -> String {
+    let port = held::PORT;
+    let mut text = format!(
+        "[dataplane]\nworkers = [0]\nflows_max = 65_536\nidle = 'adaptive'\nsocket = '{{dir}}/dataplane.sock'\n\
+         [control]\nsocket = '{{dir}}/control.sock'\n\
+         [[port]]\nname = 'lan'\ndevice = 'af_xdp:veth-lb'\nhost_interface = 'weir0'\n\
+         [[port.node]]\nname = 'lb1'\naddresses = ['2001:db8::1/64']\n\
+         [[port.node]]\nname = 'lb2'\naddresses = ['2001:db8::2/64']\n\
+         [[vrrp]]\nname = 'VI_6'\nport = 'lan'\nvirtual_router_id = 61\nadvert_interval_ms = {}\n\
+         addresses = ['{VIP}/64']\n[[vrrp.node]]\nname = 'lb1'\npriority = 150\n\
+         [[service]]\nname = 'six'\naddress = '[{VIP}]:{port}'\nscheduler = 'wlc'\nforward = 'dr'\n",
+        INTERVAL.as_millis()
+    );
+    for number in 1..=2 {
+        text += &format!("[[service.backend]]\naddress = '[2001:db8::1{number}]:{port}'\n");
+    }
+    text
+}
+
+/// The laboratory begins without IPv6.
+fn speak_v6(node: &Node, interface: &str) -> Result<(), LabError> {
+    for name in ["all", "default", interface] {
+        node.sysctl(&format!("net.ipv6.conf.{name}.accept_dad"), "0")?;
+        node.sysctl(&format!("net.ipv6.conf.{name}.disable_ipv6"), "0")?;
+    }
+    Ok(())
+}
+
+/// Waits until this one is active, and the other one has heard it and knows where it is.
+fn wait_active(directors: &[Director], active: usize) -> Result<(), LabError> {
+    let (here, there) = (&directors[active], &directors[1 - active]);
+    wait_until("one active director that the other knows", PATIENCE, || {
+        let ask =
+            |director: &Director, what: &str| director.ctl_json(what).map_err(|error| error.to_string());
+        let (ours, theirs) = (ask(here, "vrrp")?, ask(there, "vrrp")?);
+        let neighbors = ask(there, "neighbor")?;
+        let heard = &theirs["vrrp"][0]["active"]["address"];
+        let mut rows = neighbors["neighbors"].as_array().into_iter().flatten();
+        let known = rows.any(|row| row["address"] == *heard && row["mac"].is_string());
+        let link_local = heard.as_str().is_some_and(|address| address.starts_with("fe80:"));
+        if ours["vrrp"][0]["state"] == "active" && link_local && known {
+            Ok(())
+        } else {
+            Err(format!("{ours} {theirs} {neighbors}"))
+        }
+    })
+}
+
+#[test]
+fn a_hand_over_of_ipv6_loses_nothing_that_is_under_way() {
+    scenario("directors: hand-over of IPv6", |lab| {
+        let client = lab.add_node("client", "eth0")?;
+        speak_v6(&client, "eth0")?;
+        client.ip("address add 2001:db8::10/64 dev eth0 nodad")?;
+        for number in 1..=2 {
+            let node = lab.add_node(&format!("rs{number}"), "eth0")?;
+            speak_v6(&node, "eth0")?;
+            node.ip(&format!("address add 2001:db8::1{number}/64 dev eth0 nodad"))?;
+            node.ip(&format!("address add {VIP}/128 dev lo nodad"))?;
+            held::serve(&node)?;
+        }
+        let mut directors = Vec::new();
+        for number in 1..=2 {
+            let node = lab.add_node(&format!("lb{number}"), "veth-lb")?;
+            speak_v6(&node, "veth-lb")?;
+            let config = Config {
+                other: Some(config()),
+                ..Config::new(2)
+            };
+            let mut director = Director::new(&node, lab.dir(), config)?;
+            director.start_dataplane()?;
+            director.start_control()?;
+            directors.push(director);
+        }
+        wait_active(&directors, 0)?;
+        let vip = VIP
+            .parse()
+            .map_err(|error| LabError::unexpected(format!("{VIP}: {error}")))?;
+        let mut requests = vec![Held::begin(&client, vip, REQUESTS)?];
+        let steps: [(usize, &[&str]); 2] = [(1, &["failover"]), (0, &["failover", "--resume"])];
+        for (to, words) in steps {
+            let before = held::relayed(&directors[to])?;
+            directors[0].ctl(words)?;
+            wait_active(&directors, to)?;
+            // The client may hear of it a moment later, and until then everything goes the old way.
+            wait_until("packets to be relayed", PATIENCE, || {
+                for held in &mut requests {
+                    assert_eq!(held.lost(), 0, "{words:?}: a request that was under way is lost");
+                }
+                let relayed = held::relayed(&directors[to]).map_err(|error| error.to_string())?;
+                if relayed > before {
+                    Ok(())
+                } else {
+                    Err(format!("{relayed}"))
+                }
+            })?;
+            requests.push(Held::begin(&client, vip, REQUESTS)?);
+        }
+        drop(requests);
+        for director in &directors {
+            director.settled_balance()?;
+        }
+        Ok(())
+    });
+}
