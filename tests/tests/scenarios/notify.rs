@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use weir_tests::lab::{LabError, Process, wait_until};
+use weir_tests::lab::{LabError, Process, run, wait_until};
 use weir_tests::scenario::binary;
 use weir_tests::stage::{Config, DETECTION, server_address};
 
@@ -39,7 +39,10 @@ fn programs_of_a_server_hear_of_it_as_nobody() {
     let program = |key: &str| format!("  {key} = [\"/usr/bin/mkdir\", \"{}\"]\n", file(key).display());
     let told = format!("{backend}{}{}", program("notify_up"), program("notify_down"));
     let config = Config {
-        other: Some(text.replace(&backend, &told)),
+        other: Some(
+            text.replace(&backend, &told)
+                .replace("check = {", "pool = { script_group = \"daemon\" }\ncheck = {"),
+        ),
         ..Config::new(2)
     };
     on_stage("programs of a server", 2, config, |lab, stage| {
@@ -53,6 +56,8 @@ fn programs_of_a_server_hear_of_it_as_nobody() {
         stage.servers[0].pause()?;
         let owner = wait_for(&file("notify_down"))?;
         assert_ne!(owner, 0, "it ran as root");
+        let group = run("stat", &format!("-c %G {}", file("notify_down").display()))?;
+        assert_eq!(group.trim(), "daemon");
         assert!(!file("notify_up").exists());
         follow.wait_for_log("is down", DETECTION)?;
         stage.servers[0].resume()?;
