@@ -25,7 +25,7 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// Bursts that are not expected to leave all alike after one that did not.
-const UNEVEN_BURSTS: u8 = 64;
+const UNEVEN_BURSTS: u8 = 16;
 
 /// Places in a plain frame.
 const PROTOCOL_AT: usize = 23;

@@ -78,6 +78,10 @@ impl<F: Ip + Notes> Lane<F> {
         let mut missing = false;
         for at in 0..self.pending.len() {
             let pending = &mut self.pending[at];
+            // An earlier packet of the burst may have put an end to its flow.
+            if pending.fate == Fate::Known && !self.table.entry(pending.backend).is_used() {
+                pending.fate = Fate::Miss;
+            }
             if pending.fate == Fate::Known {
                 let direction = if pending.local.0 == 0 {
                     Direction::Forward
