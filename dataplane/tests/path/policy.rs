@@ -2,7 +2,8 @@
 
 use crate::support::frame::{ACK, FIN, Frame, RST, SYN};
 use crate::support::*;
-use weir_dataplane::{DropReason, Verdict};
+use weir_dataplane::shared::{Settings, Variant};
+use weir_dataplane::{DropReason, FrameBuf, Packet, Verdict};
 use weir_rings::message::{BackendKey, Command, ConnReuse, Forward, NoServerReply, Protocol, Service};
 
 fn web() -> Service {
@@ -194,6 +195,36 @@ fn reuse_of_a_port_follows_the_mode() {
         let anew = send(&mut world, 1, SYN).1 == mac_of(ip("192.0.2.12"));
         assert_eq!(anew, expected, "{mode:?}");
         assert_eq!(world.counters().get("flows"), Some(&1));
+    }
+}
+
+#[test]
+fn two_syns_of_one_burst_reuse_a_port_once() {
+    for variant in [Variant::Fast, Variant::General] {
+        let default = Setup::default();
+        let mut world = World::new(Setup {
+            settings: Settings {
+                variant,
+                ..default.settings
+            },
+            ..default
+        });
+        let mut service = web();
+        service.policy.conn_reuse = ConnReuse::FinWait;
+        world
+            .commit(&with_backends(&service, &SERVERS, Forward::Dr))
+            .unwrap();
+        for flags in [SYN, ACK, FIN | ACK] {
+            send(&mut world, 1, flags);
+        }
+        let syn = Frame::tcp("203.0.113.7:1", "192.0.2.100:80", SYN).bytes();
+        let mut packets = [FrameBuf::new(&syn), FrameBuf::new(&syn)];
+        let mut verdicts = [Verdict::Drop(DropReason::WorkerGone); 2];
+        world.paths[0].process(world.now, LAN, &mut packets, &mut verdicts);
+        assert_eq!(verdicts, [Verdict::Tx(LAN); 2], "{variant:?}");
+        let anew = mac_of(ip("192.0.2.12"));
+        let macs = packets.each_ref().map(|packet| packet.data()[..6].to_vec());
+        assert_eq!(macs, [anew, anew], "{variant:?}");
     }
 }
 
