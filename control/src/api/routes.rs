@@ -102,7 +102,9 @@ async fn vrrp(State(daemon): State<Requests>) -> Answer<vrrp_types::Vrrps> {
 
 /// What keepalived writes at its JSON signal, for exporters that read that.
 async fn vrrp_for_keepalived(State(daemon): State<Requests>) -> Answer<serde_json::Value> {
-    Ok(Json(vrrp_types::keepalived(&ask(&daemon, Request::Vrrp).await?)))
+    Ok(Json(crate::vrrp::dump::keepalived(
+        &ask(&daemon, Request::Vrrp).await?,
+    )))
 }
 
 async fn bfd(State(daemon): State<Requests>) -> Answer<crate::bfd::status::Sessions> {

@@ -3,6 +3,7 @@
 use super::announce::Announcing;
 use super::around::{Surroundings, is_fault};
 use super::day::{self, TimeOfDay};
+use super::dump::Settings;
 use super::kernel::{Interface, Netlink};
 use super::link::Settling;
 use super::notify::{Job, Word};
@@ -667,6 +668,7 @@ impl Instance {
                     up: tracker.up,
                 })
                 .collect(),
+            settings: Settings::of(vrrp),
             ..Status::default()
         };
         if let Some(machine) = &self.machine {
@@ -740,3 +742,6 @@ fn stats(machine: &Machine) -> BTreeMap<String, u64> {
         .map(|(name, count)| (name.to_owned(), count))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 mod announce;
 mod around;
 mod day;
+pub mod dump;
 mod filter;
 mod instance;
 mod kernel;

@@ -63,62 +63,9 @@ pub struct Status {
     pub stats: BTreeMap<String, u64>,
     /// The last changes of state, oldest first.
     pub transitions: Vec<Change>,
-}
-
-/// keepalived's number for a state.
-pub(crate) fn keepalived_state(word: &str) -> u64 {
-    match word {
-        "active" => 2,
-        "backup" => 1,
-        "fault" => 3,
-        _ => 0,
-    }
-}
-
-/// Every virtual router as keepalived's JSON dump has it (its `vrrp_json.c`): same keys, same numbers for states.
-pub fn keepalived(vrrps: &[Status]) -> serde_json::Value {
-    const STATS: [&str; 14] = [
-        "advert_rcvd",
-        "advert_sent",
-        "become_master",
-        "release_master",
-        "packet_len_err",
-        "advert_interval_err",
-        "ip_ttl_err",
-        "invalid_type_rcvd",
-        "addr_list_err",
-        "invalid_authtype",
-        "authtype_mismatch",
-        "auth_failure",
-        "pri_zero_rcvd",
-        "pri_zero_sent",
-    ];
-    // Lengths of time are seconds there, whole milliseconds here.
-    let seconds = |millis: u64| millis as f64 / 1000.0;
-    let one = |vrrp: &Status| {
-        let count = |name: &str| vrrp.stats.get(name).copied().unwrap_or(0);
-        let stats: BTreeMap<&str, u64> = STATS.iter().map(|name| (*name, count(name))).collect();
-        serde_json::json!({
-            "data": {
-                "iname": vrrp.name,
-                "vrid": vrrp.virtual_router_id,
-                "version": vrrp.version,
-                "state": keepalived_state(&vrrp.state),
-                "wantstate": keepalived_state(&vrrp.state),
-                "ifp_ifname": vrrp.interface,
-                "base_priority": vrrp.priority,
-                "effective_priority": vrrp.effective_priority,
-                "master_priority": vrrp.active.as_ref().map_or(0, |active| active.priority),
-                "adver_int": seconds(vrrp.advert_interval_ms),
-                "master_adver_int": seconds(vrrp.advert_interval_ms),
-                "last_transition": seconds(vrrp.since_unix_ms),
-                "vipset": vrrp.state == "active",
-                "vips": vrrp.addresses,
-            },
-            "stats": stats,
-        })
-    };
-    vrrps.iter().map(one).collect()
+    /// What only keepalived's JSON shows.
+    #[serde(skip)]
+    pub settings: super::dump::Settings,
 }
 
 /// The active router.
@@ -212,28 +159,4 @@ pub struct HandOver {
     /// Take part in elections again instead.
     #[serde(default)]
     pub resume: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exporters_of_keepalived_find_their_keys() {
-        let vrrp = Status {
-            name: "VI_1".into(),
-            state: "active".into(),
-            stats: [("advert_sent".to_owned(), 7)].into(),
-            ..Status::default()
-        };
-        let dump = keepalived(&[vrrp]);
-        assert_eq!(dump[0]["data"]["iname"], "VI_1");
-        assert_eq!(dump[0]["data"]["state"], 2);
-        assert_eq!(dump[0]["stats"]["advert_sent"], 7);
-        assert_eq!(
-            dump[0]["stats"]["pri_zero_rcvd"], 0,
-            "a count that never moved is there too"
-        );
-        assert_eq!(dump[0]["stats"].as_object().map(serde_json::Map::len), Some(14));
-    }
 }

@@ -22,7 +22,7 @@ impl Shared {
             to,
             "vrrp_state",
             "0 stopped, 1 backup, 2 active, 3 fault",
-            &of_vrrps(|vrrp| vrrp::status::keepalived_state(&vrrp.state)),
+            &of_vrrps(|vrrp| vrrp::dump::keepalived_state(&vrrp.state)),
         )?;
         gauges(
             to,
