@@ -314,7 +314,7 @@ pub(crate) fn reference() -> String {
     let mut page = String::from(
         "\n## keepalived's defaults\n\nWhat `defaults = \"keepalived\"` in [health] makes of checks that say nothing, kind by kind, in milliseconds: what keepalived 2.2.7 does. \
          Beside these: `jitter_percent = 0`; `http`: `version = \"1.0\"`; `smtp`: `helo = \"smtpchecker.keepalived.org\"`; `dns`: `nxdomain = false`; \
-         `udp`: `send_random_bytes = 32`, `reply_bytes_max = 255`, `short_reply = true`; `file`: `multiplier = 1`; `tls`: `sni = false` unless `name` is given. \
+         `udp`: `send_random_bytes = 32`, `short_reply = true`, and `reply_bytes_max = 255` where a reply is required; `file`: `multiplier = 1`; `tls`: `sni = false` unless `name` is given. \
          Pools: `inhibit_on_failure = false`, `all_failed = \"remove\"`, `on_removal = \"cut\"`, `inhibit = false` of the sorry server.\n\n\
          | keepalived's | kind | interval_ms | timeout_ms | rise | fall | fall_first | delay_before_retry_ms |\n|---|---|---|---|---|---|---|---|\n",
     );

@@ -241,6 +241,7 @@ pub(super) fn read_udp(fields: &Fields<'_, '_>, defaults: Defaults) -> UdpCheck 
         .choose(None, Some(32))
         .filter(|_| !fields.has("send_hex"));
     let speaks = fields.has("expect_hex") || fields.has("regex");
+    let require_reply = fields.boolean("require_reply").unwrap_or(speaks);
     UdpCheck {
         send_hex,
         send_random_bytes: random.or(random_default),
@@ -249,11 +250,11 @@ pub(super) fn read_udp(fields: &Fields<'_, '_>, defaults: Defaults) -> UdpCheck 
         short_reply: fields
             .boolean("short_reply")
             .unwrap_or(defaults.choose(false, true)),
-        require_reply: fields.boolean("require_reply").unwrap_or(speaks),
+        require_reply,
         reply_bytes_min: fields.integer("reply_bytes_min", 0..=4_096).unwrap_or(0),
         reply_bytes_max: fields
             .integer("reply_bytes_max", 0..=4_096)
-            .unwrap_or(defaults.choose(4_096, 255)),
+            .unwrap_or(defaults.choose(4_096, if require_reply { 255 } else { 4_096 })),
     }
 }
 

@@ -33,10 +33,15 @@ impl Datagram {
         }
         match self.expect.as_ref().map(|expect| expect.look(reply)) {
             None | Some(Found::Met(_)) => Progress::Pass,
-            Some(Found::More) if self.short => Progress::Pass,
+            Some(Found::More) if self.may_end_early() => Progress::Pass,
             Some(Found::More) => Progress::Fail(Failure::Unexpected),
             Some(Found::Never(failure)) => Progress::Fail(failure),
         }
+    }
+
+    /// Only bytes that are named one by one can be right so far.
+    fn may_end_early(&self) -> bool {
+        self.short && matches!(self.expect, Some(Expect::Bytes(_)))
     }
 
     /// The end of a run without an answer.
@@ -51,6 +56,7 @@ impl Datagram {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pattern::Pattern;
     use super::super::talk::Masked;
     use super::*;
 
@@ -71,6 +77,12 @@ mod tests {
             assert_eq!(datagram(short).read(&[1, 2, 3, 4]), Progress::Pass);
             assert_eq!(datagram(short).read(&[1, 3]), unexpected);
             assert_eq!(datagram(short).read(&[]), unexpected, "too short in any case");
+            let text = Datagram {
+                expect: Some(Expect::Regex(Pattern::new("^abc"))),
+                ..datagram(short)
+            };
+            assert_eq!(text.read(b"abcd"), Progress::Pass);
+            assert_eq!(text.read(b"ab"), unexpected, "an expression matches or does not");
         }
     }
 }
