@@ -77,7 +77,13 @@ pub(crate) static WORDS: &[Word] = &[
     key("alpha", SERVER, POOL, "alpha", ""),
     key("alpha", REAL, BACKEND, "alpha", ""),
     key("omega", SERVER, POOL, "omega", ""),
-    key("quorum", SERVER, POOL, "quorum", ""),
+    key(
+        "quorum",
+        SERVER,
+        POOL,
+        "quorum",
+        "keepalived lowers one above the sum of all weights to that sum; here it is never gained",
+    ),
     key("hysteresis", SERVER, POOL, "hysteresis", ""),
     key(
         "quorum_up",
