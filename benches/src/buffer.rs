@@ -67,7 +67,7 @@ impl Packet for Buffer {
     fn reframe<const FRONT: usize, const HEAD: usize>(&mut self, len: u16) -> Option<&mut [u8; HEAD]> {
         const { assert!(FRONT <= GROWTH_MAX) };
         let start = self.start.checked_sub(FRONT as u8)?;
-        if usize::from(len) < HEAD || len > u16::from(self.len) + FRONT as u16 {
+        if self.len < (HEAD - FRONT) as u8 || len > u16::from(self.len) + FRONT as u16 {
             return None;
         }
         (self.start, self.len) = (start, len as u8);

@@ -12,8 +12,8 @@ pub trait Packet {
     /// Puts `len` bytes of unspecified content in front. `false`, and nothing changed, without the headroom.
     #[must_use]
     fn prepend(&mut self, len: usize) -> bool;
-    /// Puts `FRONT` bytes of unspecified content in front, ends the packet after `len` bytes, and gives the first `HEAD` of them.
-    /// `None`, and nothing changed, without the headroom, with more segments, or when the packet is shorter.
+    /// Puts `FRONT` bytes of unspecified content in front, gives the first `HEAD` bytes of what is there then, and ends the packet
+    /// after `len` bytes. `None`, and nothing changed, without the headroom, with more segments, or when there is less.
     #[must_use]
     fn reframe<const FRONT: usize, const HEAD: usize>(&mut self, len: u16) -> Option<&mut [u8; HEAD]>;
     /// Cuts `len` bytes off the front. `false`, and nothing changed, when the segment is shorter.
@@ -128,7 +128,7 @@ impl Packet for FrameBuf {
     #[inline]
     fn reframe<const FRONT: usize, const HEAD: usize>(&mut self, len: u16) -> Option<&mut [u8; HEAD]> {
         let (start, len) = (self.start.checked_sub(FRONT)?, usize::from(len));
-        if !self.tail.is_empty() || len < HEAD || start + len > self.end {
+        if !self.tail.is_empty() || start + HEAD.max(len) > self.end {
             return None;
         }
         (self.start, self.end) = (start, start + len);

@@ -531,7 +531,6 @@ fn finish_one<const EVEN: bool, const WAY: u8, P: Packet>(
 ) -> Option<PortId> {
     let head = packet.data_mut().first_chunk_mut::<PLAIN4_LEN>()?;
     let entry = entries.settled(place.candidate, parse::word8(head, PAIR_AT), place.settled)?;
-    entry.seen = tick;
     let (mut record, line) = out.find(entry.backend)?;
     let port = record.port_id();
     if EVEN {
@@ -547,6 +546,7 @@ fn finish_one<const EVEN: bool, const WAY: u8, P: Packet>(
     } else {
         plain::encapsulate(ip_len, place.hash(), packet, &record)?;
     }
+    entry.seen = tick;
     plain::count(ip_len, line);
     Some(port)
 }

@@ -101,23 +101,23 @@ impl Mbuf {
         self.data_mut().get_mut(..n)
     }
 
-    /// Puts `FRONT` bytes in front, whatever was there, ends the packet after `len` bytes, and returns the first `HEAD` of
-    /// them. `None`, and nothing changed, without the headroom, or if the packet is shorter or has more segments.
+    /// Puts `FRONT` bytes in front, whatever was there, returns the first `HEAD` bytes of what is there then, and ends the packet
+    /// after `len` bytes. `None`, and nothing changed, without the headroom, or if there is less or the packet has more segments.
     #[inline(always)]
     pub fn reframe<const FRONT: usize, const HEAD: usize>(&mut self, len: u16) -> Option<&mut [u8; HEAD]> {
         const { assert!(FRONT <= HEAD && HEAD <= u16::MAX as usize) };
         let header = self.header_mut();
         let data_off = header.data_off.checked_sub(FRONT as u16)?;
         let longest = u32::from(header.data_len) + FRONT as u32;
-        if header.nb_segs != 1 || len < HEAD as u16 || u32::from(len) > longest {
+        if header.nb_segs != 1 || header.data_len < (HEAD - FRONT) as u16 || u32::from(len) > longest {
             return None;
         }
         header.data_off = data_off;
         header.data_len = len;
         header.pkt_len = u32::from(len);
         let start = header.buf_addr.cast::<u8>().wrapping_add(usize::from(data_off));
-        // SAFETY: the data reached from data_off + FRONT to data_off + longest before, within the buffer, and `HEAD` bytes
-        // are no more than `len`, which is no more than `longest`. The buffer is not shared, and arrays of bytes have no alignment.
+        // SAFETY: the data reached from data_off + FRONT to data_off + longest before, within the buffer, and `HEAD` is no more
+        // than `longest`. The buffer is not shared, and arrays of bytes have no alignment.
         Some(unsafe { &mut *start.cast::<[u8; HEAD]>() })
     }
 
