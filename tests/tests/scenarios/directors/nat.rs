@@ -8,7 +8,7 @@ use weir_tests::scenario::scenario;
 use weir_tests::stage::{Config, Director};
 
 use super::held::{self, Held};
-use super::pair::{INTERVAL, PATIENCE, VIP};
+use super::pair::{INTERVAL, PATIENCE, RELAY_MS, VIP};
 
 const REQUESTS: usize = 60;
 
@@ -22,6 +22,7 @@ fn config() -> String {
          [[port.node]]\nname = 'lb1'\naddresses = ['192.0.2.1/24', '198.51.100.1/24']\n\
          [[port.node]]\nname = 'lb2'\naddresses = ['192.0.2.2/24', '198.51.100.2/24']\n\
          [[vrrp]]\nname = 'VI_1'\nport = 'lan'\nvirtual_router_id = 51\nversion = 3\nadvert_interval_ms = {}\n\
+         relay_ms = {RELAY_MS}\n\
          addresses = ['{vip}/24', '198.51.100.100/24']\n\
          [[vrrp.node]]\nname = 'lb1'\npriority = 150\n\
          [[service]]\nname = 'nat'\naddress = '{vip}:{port}'\nscheduler = 'wlc'\nforward = 'nat'\n",

@@ -17,6 +17,8 @@ const SERVICES: [([u8; 4], &str, &str); 4] = [
     ([192, 0, 2, 102], "maglev", "tunnel"),
     ([192, 0, 2, 103], "wlc", "tunnel"),
 ];
+/// However slow the machine is, it is not over before the last request is.
+pub(super) const RELAY_MS: u32 = 600_000;
 /// Requests that are under way while the addresses move, by each of wlc's services.
 const HELD: usize = 60;
 pub(super) const CLIENT: [u8; 4] = [192, 0, 2, 10];
@@ -245,7 +247,7 @@ pub(super) fn config(services: &[([u8; 4], &str, &str)]) -> String {
          [[port.node]]\nname = 'lb1'\naddresses = ['192.0.2.1/24']\n\
          [[port.node]]\nname = 'lb2'\naddresses = ['192.0.2.2/24']\n\
          [[vrrp]]\nname = 'VI_1'\nport = 'lan'\nvirtual_router_id = 51\nversion = 3\nadvert_interval_ms = {interval}\n\
-         priority = 100\naddresses = [{}]\n\
+         relay_ms = {RELAY_MS}\npriority = 100\naddresses = [{}]\n\
          [[vrrp.node]]\nname = 'lb1'\npriority = 150\n",
         addresses.join(", ")
     );

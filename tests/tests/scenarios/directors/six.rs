@@ -5,7 +5,7 @@ use weir_tests::scenario::scenario;
 use weir_tests::stage::{Config, Director};
 
 use super::held::{self, Held};
-use super::pair::{INTERVAL, PATIENCE};
+use super::pair::{INTERVAL, PATIENCE, RELAY_MS};
 
 const VIP: &str = "2001:db8::100";
 const REQUESTS: usize = 60;
@@ -19,6 +19,7 @@ fn config() -> String {
          [[port.node]]\nname = 'lb1'\naddresses = ['2001:db8::1/64']\n\
          [[port.node]]\nname = 'lb2'\naddresses = ['2001:db8::2/64']\n\
          [[vrrp]]\nname = 'VI_6'\nport = 'lan'\nvirtual_router_id = 61\nadvert_interval_ms = {}\n\
+         relay_ms = {RELAY_MS}\n\
          addresses = ['{VIP}/64']\n[[vrrp.node]]\nname = 'lb1'\npriority = 150\n\
          [[service]]\nname = 'six'\naddress = '[{VIP}]:{port}'\nscheduler = 'wlc'\nforward = 'dr'\n",
         INTERVAL.as_millis()
