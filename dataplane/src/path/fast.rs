@@ -326,17 +326,10 @@ pub(super) fn run<P: Packet>(
     let others = lane.pending.len();
     // Mostly every packet is here and leaves as the ones before did, and nobody has to ask.
     let has_loop = !matches!(lane.exit.way(), Way::General | Way::NatAny);
-    let left = if quiet == packets.len() && lane.uneven == 0 && has_loop {
+    let even = quiet == packets.len() && lane.uneven == 0 && has_loop;
+    let left = if even {
         let left = run_by_way::<true, P>(scratch, packets, verdicts, lane, context);
-        let port = lane.exit.port_id();
-        verdicts.fill(Verdict::Tx(port));
-        if left == 0 {
-            return Done {
-                sent: quiet,
-                new: 0,
-                whole: Some(port),
-            };
-        }
+        verdicts.fill(Verdict::Tx(lane.exit.port_id()));
         left
     } else {
         let left = run_by_way::<false, P>(scratch, packets, verdicts, lane, context);
@@ -351,10 +344,13 @@ pub(super) fn run<P: Packet>(
         0 => 0,
         left => finish_left(left, places, packets, verdicts, lane, context),
     };
+    let sent = quiet - new - (lane.pending.len() - others);
+    // Those that were left may have left by the same exit after all.
+    let whole = even && sent == packets.len() && lane.uneven == 0;
     Done {
-        sent: quiet - new - (lane.pending.len() - others),
+        sent,
         new,
-        whole: None,
+        whole: whole.then(|| lane.exit.port_id()),
     }
 }
 
