@@ -144,6 +144,7 @@ fn modes(criterion: &mut Criterion) {
     let modes = [
         ("dr", Forward::Dr),
         ("nat", Forward::Nat),
+        ("fullnat", Forward::FullNat),
         ("ipip", Forward::Tunnel(Tunnel::Ipip)),
         ("gre", Forward::Tunnel(Tunnel::Gre { checksum: none })),
         (

@@ -14,8 +14,8 @@ use weir_dataplane::{DropReason, Packet, PortId, Verdict, WorkerId};
 use weir_proto::time::{Duration, Instant};
 use weir_rings::counters::Counters;
 use weir_rings::message::{
-    Backend, BackendKey, Command, Forward, Gateway, Prefix, Protocol, Route, SchedulerKind, Service,
-    ServiceKey, Vip,
+    Backend, BackendKey, Command, Forward, Gateway, LocalAddress, LocalAddressKey, Prefix, Protocol, Route,
+    SchedulerKind, Service, ServiceKey, Vip,
 };
 use weir_rings::snapshot::Publisher;
 use weir_wire::checksum::checksum;
@@ -33,6 +33,8 @@ pub type Frame = [u8; FRAME_LEN];
 const PORT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// What FULLNAT asks servers from.
+const LOCAL: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 200);
 const SERVERS: u8 = 16;
 const L3: usize = 14;
 const L4: usize = L3 + 20;
@@ -235,6 +237,18 @@ fn configure(builder: &mut Builder, protocol: Protocol, forward: Forward) {
         gateways: vec![gateway],
         mtu: None,
     }));
+    if forward == Forward::FullNat {
+        commands.push(Command::UpsertLocalAddress(LocalAddress {
+            key: LocalAddressKey {
+                address: IpAddr::V4(LOCAL),
+                service: None,
+            },
+            port: None,
+            vlan: None,
+            source_port_min: 1024,
+            source_port_max: u16::MAX,
+        }));
+    }
     builder.begin(true);
     for command in &commands {
         builder.apply(command).expect("a valid command");
