@@ -5,11 +5,15 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use weir_tests::lab::{LabError, Node};
+use weir_tests::lab::{LabError, Node, wait_until};
 use weir_tests::stage::Director;
+
+use super::pair::PATIENCE;
 
 /// Where the servers of such requests listen.
 pub(super) const PORT: u16 = 81;
+/// Requests under way at once.
+const REQUESTS: usize = 60;
 /// Longer than anything that may happen to a segment: the third repetition.
 const HALF_MAX: Duration = Duration::from_secs(10);
 
@@ -89,6 +93,66 @@ pub(super) fn relayed(director: &Director) -> Result<u64, LabError> {
     found
         .and_then(|row| row["packets"].as_u64())
         .ok_or_else(|| LabError::unexpected(format!("no count of relayed packets: {shown}")))
+}
+
+/// Hands over and back with requests under way, none of which is lost. `is_peer` tells the address that the director of a
+/// number is heard by.
+pub(super) fn hand_over_and_back(
+    directors: &[Director],
+    client: &Node,
+    vip: IpAddr,
+    is_peer: impl Fn(usize, &str) -> bool,
+) -> Result<(), LabError> {
+    wait_active(directors, 0, &is_peer)?;
+    let mut requests = vec![Held::begin(client, vip, REQUESTS)?];
+    let steps: [(usize, &[&str]); 2] = [(1, &["failover"]), (0, &["failover", "--resume"])];
+    for (to, words) in steps {
+        let before = relayed(&directors[to])?;
+        directors[0].ctl(words)?;
+        wait_active(directors, to, &is_peer)?;
+        // The client may hear of it a moment later, and until then everything goes the old way.
+        wait_until("packets to be relayed", PATIENCE, || {
+            for held in &mut requests {
+                assert_eq!(held.lost(), 0, "{words:?}: a request that was under way is lost");
+            }
+            let relayed = relayed(&directors[to]).map_err(|error| error.to_string())?;
+            if relayed > before {
+                Ok(())
+            } else {
+                Err(format!("{relayed}"))
+            }
+        })?;
+        requests.push(Held::begin(client, vip, REQUESTS)?);
+    }
+    drop(requests);
+    for director in directors {
+        director.settled_balance()?;
+    }
+    Ok(())
+}
+
+/// Waits until this one is active, and the other one has heard it and knows where it is.
+fn wait_active(
+    directors: &[Director],
+    active: usize,
+    is_peer: &impl Fn(usize, &str) -> bool,
+) -> Result<(), LabError> {
+    let (here, there) = (&directors[active], &directors[1 - active]);
+    wait_until("one active director that the other knows", PATIENCE, || {
+        let ask =
+            |director: &Director, what: &str| director.ctl_json(what).map_err(|error| error.to_string());
+        let (ours, theirs) = (ask(here, "vrrp")?, ask(there, "vrrp")?);
+        let neighbors = ask(there, "neighbor")?;
+        let heard = &theirs["vrrp"][0]["active"]["address"];
+        let mut rows = neighbors["neighbors"].as_array().into_iter().flatten();
+        let known = rows.any(|row| row["address"] == *heard && row["mac"].is_string());
+        let is_right = heard.as_str().is_some_and(|address| is_peer(active, address));
+        if ours["vrrp"][0]["state"] == "active" && is_right && known {
+            Ok(())
+        } else {
+            Err(format!("{ours} {theirs} {neighbors}"))
+        }
+    })
 }
 
 fn half(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {

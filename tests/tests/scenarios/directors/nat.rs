@@ -3,14 +3,12 @@
 
 use std::net::Ipv4Addr;
 
-use weir_tests::lab::{Lab, LabError, Node, wait_until};
+use weir_tests::lab::{Lab, LabError, Node};
 use weir_tests::scenario::scenario;
 use weir_tests::stage::{Config, Director};
 
-use super::held::{self, Held};
-use super::pair::{INTERVAL, PATIENCE, RELAY_MS, VIP};
-
-const REQUESTS: usize = 60;
+use super::held;
+use super::pair::{INTERVAL, RELAY_MS, VIP};
 
 /// Clients in 192.0.2.0/24, servers in 198.51.100.0/24, both on the one port.
 fn config() -> String {
@@ -46,25 +44,6 @@ fn servers(lab: &mut Lab) -> Result<Vec<Node>, LabError> {
         .collect()
 }
 
-/// Waits until this one is active, and the other one has heard it and knows where it is.
-fn wait_active(directors: &[Director], active: usize) -> Result<(), LabError> {
-    let (here, there) = (&directors[active], &directors[1 - active]);
-    let peer = format!("192.0.2.{}", active + 1);
-    wait_until("one active director that the other knows", PATIENCE, || {
-        let ask =
-            |director: &Director, what: &str| director.ctl_json(what).map_err(|error| error.to_string());
-        let (ours, theirs) = (ask(here, "vrrp")?, ask(there, "vrrp")?);
-        let neighbors = ask(there, "neighbor")?;
-        let mut rows = neighbors["neighbors"].as_array().into_iter().flatten();
-        let known = rows.any(|row| row["address"] == *peer && row["mac"].is_string());
-        if ours["vrrp"][0]["state"] == "active" && theirs["vrrp"][0]["active"]["address"] == *peer && known {
-            Ok(())
-        } else {
-            Err(format!("{ours} {theirs} {neighbors}"))
-        }
-    })
-}
-
 #[test]
 fn a_hand_over_keeps_connections_whose_replies_pass_the_directors() {
     scenario("directors: hand-over by NAT", |lab| {
@@ -83,31 +62,8 @@ fn a_hand_over_keeps_connections_whose_replies_pass_the_directors() {
             director.start_control()?;
             directors.push(director);
         }
-        wait_active(&directors, 0)?;
-        let mut requests = vec![Held::begin(&client, VIP.into(), REQUESTS)?];
-        let steps: [(usize, &[&str]); 2] = [(1, &["failover"]), (0, &["failover", "--resume"])];
-        for (to, words) in steps {
-            let before = held::relayed(&directors[to])?;
-            directors[0].ctl(words)?;
-            wait_active(&directors, to)?;
-            // The client may hear of it a moment later, and until then everything goes the old way.
-            wait_until("packets to be relayed", PATIENCE, || {
-                for held in &mut requests {
-                    assert_eq!(held.lost(), 0, "{words:?}: a request that was under way is lost");
-                }
-                let relayed = held::relayed(&directors[to]).map_err(|error| error.to_string())?;
-                if relayed > before {
-                    Ok(())
-                } else {
-                    Err(format!("{relayed}"))
-                }
-            })?;
-            requests.push(Held::begin(&client, VIP.into(), REQUESTS)?);
-        }
-        drop(requests);
-        for director in &directors {
-            director.settled_balance()?;
-        }
-        Ok(())
+        held::hand_over_and_back(&directors, &client, VIP.into(), |number, address| {
+            address == format!("192.0.2.{}", number + 1)
+        })
     });
 }

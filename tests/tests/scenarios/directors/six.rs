@@ -1,14 +1,13 @@
 //! A hand-over over IPv6, where directors speak from link-local addresses.
 
-use weir_tests::lab::{LabError, Node, wait_until};
+use weir_tests::lab::{LabError, Node};
 use weir_tests::scenario::scenario;
 use weir_tests::stage::{Config, Director};
 
-use super::held::{self, Held};
-use super::pair::{INTERVAL, PATIENCE, RELAY_MS};
+use super::held;
+use super::pair::{INTERVAL, RELAY_MS};
 
 const VIP: &str = "2001:db8::100";
-const REQUESTS: usize = 60;
 
 fn config() -> String {
     let port = held::PORT;
@@ -39,26 +38,6 @@ fn speak_v6(node: &Node, interface: &str) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Waits until this one is active, and the other one has heard it and knows where it is.
-fn wait_active(directors: &[Director], active: usize) -> Result<(), LabError> {
-    let (here, there) = (&directors[active], &directors[1 - active]);
-    wait_until("one active director that the other knows", PATIENCE, || {
-        let ask =
-            |director: &Director, what: &str| director.ctl_json(what).map_err(|error| error.to_string());
-        let (ours, theirs) = (ask(here, "vrrp")?, ask(there, "vrrp")?);
-        let neighbors = ask(there, "neighbor")?;
-        let heard = &theirs["vrrp"][0]["active"]["address"];
-        let mut rows = neighbors["neighbors"].as_array().into_iter().flatten();
-        let known = rows.any(|row| row["address"] == *heard && row["mac"].is_string());
-        let link_local = heard.as_str().is_some_and(|address| address.starts_with("fe80:"));
-        if ours["vrrp"][0]["state"] == "active" && link_local && known {
-            Ok(())
-        } else {
-            Err(format!("{ours} {theirs} {neighbors}"))
-        }
-    })
-}
-
 #[test]
 fn a_hand_over_of_ipv6_loses_nothing_that_is_under_way() {
     scenario("directors: hand-over of IPv6", |lab| {
@@ -85,34 +64,11 @@ fn a_hand_over_of_ipv6_loses_nothing_that_is_under_way() {
             director.start_control()?;
             directors.push(director);
         }
-        wait_active(&directors, 0)?;
         let vip = VIP
             .parse()
             .map_err(|error| LabError::unexpected(format!("{VIP}: {error}")))?;
-        let mut requests = vec![Held::begin(&client, vip, REQUESTS)?];
-        let steps: [(usize, &[&str]); 2] = [(1, &["failover"]), (0, &["failover", "--resume"])];
-        for (to, words) in steps {
-            let before = held::relayed(&directors[to])?;
-            directors[0].ctl(words)?;
-            wait_active(&directors, to)?;
-            // The client may hear of it a moment later, and until then everything goes the old way.
-            wait_until("packets to be relayed", PATIENCE, || {
-                for held in &mut requests {
-                    assert_eq!(held.lost(), 0, "{words:?}: a request that was under way is lost");
-                }
-                let relayed = held::relayed(&directors[to]).map_err(|error| error.to_string())?;
-                if relayed > before {
-                    Ok(())
-                } else {
-                    Err(format!("{relayed}"))
-                }
-            })?;
-            requests.push(Held::begin(&client, vip, REQUESTS)?);
-        }
-        drop(requests);
-        for director in &directors {
-            director.settled_balance()?;
-        }
-        Ok(())
+        held::hand_over_and_back(&directors, &client, vip, |_, address| {
+            address.starts_with("fe80:")
+        })
     });
 }
