@@ -281,6 +281,30 @@ impl<F: Family> Table<F> {
         }
     }
 
+    /// Asks for the second bucket's line, if anything ever went there.
+    #[inline]
+    pub fn prefetch_second(&self, hash: u64) {
+        if self.buckets.at(home_of(hash)).has_overflowed() {
+            cpu::prefetch(&self.buckets[self.second(hash)]);
+        }
+    }
+
+    /// As [`candidate`](Self::candidate), of the second bucket.
+    #[inline]
+    pub fn second_candidate(&self, hash: u64) -> Candidate {
+        if !self.buckets.at(home_of(hash)).has_overflowed() {
+            return Candidate::NONE;
+        }
+        let bucket = &self.buckets[self.second(hash)];
+        let reference = if self.portable {
+            bucket.first(cpu::first_portable, tag_of(hash))
+        } else {
+            bucket.first(cpu::first, tag_of(hash))
+        };
+        cpu::prefetch_at(&self.entries, reference.word() as usize);
+        Candidate(reference.word())
+    }
+
     /// The entries, to be told from packets that change nothing about them.
     #[inline(always)]
     pub const fn entries(&mut self) -> Entries<'_, F> {

@@ -551,18 +551,17 @@ fn finish_one<const EVEN: bool, const WAY: u8, P: Packet>(
 #[cold]
 #[inline(never)]
 fn finish_left<P: Packet>(
-    mut left: u64,
+    left: u64,
     places: &mut [Place],
     packets: &mut [P],
     verdicts: &mut [Verdict],
     lane: &mut Lane<V4>,
     context: &Context<'_>,
 ) -> usize {
+    look_elsewhere(left, places, &lane.table);
     let out = Out::new(context);
     let mut new = 0;
-    while left != 0 {
-        let index = left.trailing_zeros() as usize;
-        left &= left - 1;
+    for index in bits(left) {
         let (place, packet) = (&mut places[index], &mut packets[index]);
         // It was parsed before, so neither can fail.
         let Some(head) = packet.data().first_chunk() else {
@@ -597,6 +596,33 @@ fn finish_left<P: Packet>(
         lane.pending.push(pending);
     }
     new
+}
+
+/// The numbers of the bits that are set.
+#[inline(always)]
+fn bits(mut left: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let lowest = left.trailing_zeros() as usize;
+        left &= left.wrapping_sub(1);
+        (lowest < BURST_MAX).then_some(lowest)
+    })
+}
+
+/// Packets whose home bucket says nothing: in a full table many stand in their second one. Lines are asked for ahead here too.
+#[inline]
+fn look_elsewhere(left: u64, places: &mut [Place], table: &Table<V4>) {
+    let mut elsewhere = 0;
+    for index in bits(left) {
+        let place = &places[index];
+        if place.candidate == Candidate::default() {
+            table.prefetch_second(place.hash());
+            elsewhere |= 1 << index;
+        }
+    }
+    for index in bits(elsewhere) {
+        let place = &mut places[index];
+        place.candidate = table.second_candidate(place.hash());
+    }
 }
 
 /// The entry of a packet that is left, if it is settled for it: perhaps it stands in the second bucket.
