@@ -212,8 +212,7 @@ pub(crate) static WORDS: &[Word] = &[
         "sni",
         "the name is `name` or the `host`",
     ),
-    key("sni_name", "SSL_GET", TLS, "name", ""),
-    key("tls_compliant", "SSL_GET", TLS, "close_notify", ""),
+    key("sni_name", "SSL_GET", TLS, "name", "not in 2.2.7 yet"),
     key(
         "ca",
         "SSL",

@@ -239,7 +239,7 @@ impl Ready<'_> {
     /// Whether this is the way packets take.
     #[inline(always)]
     pub(crate) const fn goes(&self, way: Way) -> bool {
-        self.first & (way as u64) << 56 != 0
+        self.goes_by(way as u8)
     }
 
     /// The same for a way given as its bit.

@@ -79,7 +79,7 @@ impl<F: Family> Finder<'_, F> {
         cpu::prefetch(self.buckets.at(home_of(hash)));
     }
 
-    /// As [`Table::candidate`] by a given way of searching, for a hash whose halves were stored apart.
+    /// As [`Table::candidate`] by a given way of searching.
     #[inline(always)]
     pub fn candidate_by(
         self,

@@ -225,13 +225,13 @@ pub(crate) fn encapsulate<P: Packet>(
     record: &Ready<'_>,
 ) -> Option<()> {
     const FRONT_LEN: usize = PLAIN4_LEN + IPV4_LEN;
-    // Where there is room for the packet, no length overflows.
     if ip_len > record.room() {
         return None;
     }
     let head = packet.data().first_chunk::<PLAIN4_LEN>()?;
     let hop = Hop::next(head)?;
     let outer = Outer::around(head, hash);
+    // No length overflows: buffers are shorter than 64 KiB, and one with so long a packet has no headroom.
     let len = ip_len.wrapping_add((ETHERNET_LEN + IPV4_LEN) as u16);
     let front = packet.reframe::<IPV4_LEN, FRONT_LEN>(len)?;
     hop.write(front.last_chunk_mut()?);
