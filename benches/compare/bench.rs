@@ -1,5 +1,6 @@
 //! What every part of a run shares: the directory, the pool of huge pages, the measured device.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -99,14 +100,26 @@ impl Bench {
 
     /// A device that repeats one acknowledgment of each flow for ever.
     pub(crate) fn device_of_hits(&self, flows: u32, workers: u16) -> Outcome<Device> {
+        self.repeating(format!("hits-{flows}-{workers}"), flows, workers, false)
+    }
+
+    /// The same as a port for each worker, with flows to a service of its own.
+    pub(crate) fn ports_of_hits(&self, flows: u32, workers: u16) -> Outcome<Device> {
+        self.repeating(format!("ports-{flows}-{workers}"), flows, workers, true)
+    }
+
+    fn repeating(&self, name: String, flows: u32, workers: u16, apart: bool) -> Outcome<Device> {
         let queues = u32::from(workers);
         let frames = |queue| {
+            let number = if apart { queue as u8 } else { 0 };
+            let to = (VIP, SERVICE_PORT + u16::from(number));
             capture::shuffled(capture::flows_of_queue(flows, queue, queues))
                 .into_iter()
-                .map(|flow| capture::frame(0, capture::client(flow), (VIP, SERVICE_PORT), Flags::ACK))
+                .map(move |flow| capture::frame(number, capture::client(flow), to, Flags::ACK))
         };
         let captures = (0..queues).map(frames).collect();
-        self.device(&format!("hits-{flows}-{workers}"), self.cpus(workers), captures)
+        let device = self.device(&name, self.cpus(workers), captures)?;
+        Ok(Device { apart, ..device })
     }
 
     /// A device with a queue for each CPU, and these frames in each.
@@ -134,6 +147,8 @@ pub(crate) struct Device {
     pub(crate) cpus: Vec<u16>,
     /// Packets of all captures.
     pub(crate) packets: u32,
+    /// Each queue is a port of its own: queues of one net_pcap write into each other's cache lines.
+    pub(crate) apart: bool,
     directory: PathBuf,
 }
 
@@ -143,6 +158,7 @@ impl Device {
         Self {
             cpus,
             packets,
+            apart: false,
             directory,
         }
     }
@@ -163,10 +179,26 @@ impl Device {
 
     /// EAL's text of the port that repeats the captures. What is sent is counted and dropped by the driver.
     pub(crate) fn traffic(&self) -> String {
-        let files: String = (0..self.cpus.len())
+        self.repeater(0, 0..self.cpus.len())
+    }
+
+    /// The same of every port, should they be several.
+    pub(crate) fn traffics(&self) -> Vec<String> {
+        if self.apart {
+            let queues = 0..self.cpus.len();
+            queues
+                .map(|queue| self.repeater(queue, queue..queue + 1))
+                .collect()
+        } else {
+            vec![self.traffic()]
+        }
+    }
+
+    fn repeater(&self, number: usize, queues: Range<usize>) -> String {
+        let files: String = queues
             .map(|queue| format!("rx_pcap={},", self.file(queue).display()))
             .collect();
-        format!("net_pcap0,{files}infinite_rx=1")
+        format!("net_pcap{number},{files}infinite_rx=1")
     }
 
     /// EAL's text of a second port by which nothing comes.
@@ -208,6 +240,17 @@ mod tests {
         assert_eq!(
             device.traffic(),
             "net_pcap0,rx_pcap=/tmp/d/queue0.pcap,infinite_rx=1"
+        );
+        let two = Device {
+            apart: true,
+            ..device.on(vec![0, 1])
+        };
+        assert_eq!(
+            two.traffics(),
+            [
+                "net_pcap0,rx_pcap=/tmp/d/queue0.pcap,infinite_rx=1",
+                "net_pcap1,rx_pcap=/tmp/d/queue1.pcap,infinite_rx=1"
+            ]
         );
         assert_eq!(device.empty(), "net_pcap1,rx_pcap=/tmp/d/empty.pcap");
         assert!((500..700).contains(&device.memory_mb()), "{}", device.memory_mb());

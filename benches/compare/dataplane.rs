@@ -22,13 +22,11 @@ use weir_wire::tcp::Flags;
 use super::bench::{Bench, Device, MBUF_BYTES};
 use super::capture::{Capture, FRAME_BYTES, SERVICE_PORT, VIP, client, flows_of_queue, frame};
 use super::process::{PATIENCE, Process};
+use super::service::NETWORKS;
 use super::trouble::{Outcome, Trouble};
 
 /// One flow in so many may find no place: both of its buckets can be full before the table is.
 const UNPLACED: u64 = 1000;
-
-/// The port that brings first packets.
-const SEED_PORT: u8 = 1;
 
 /// Frames that come once, for one queue.
 pub(crate) type Frames = Box<dyn Iterator<Item = [u8; FRAME_BYTES]> + Send>;
@@ -93,9 +91,11 @@ impl Dataplane {
     ) -> Outcome<Self> {
         let mut dataplane = Self::start(bench, device, table_for(flows), commands)?;
         let queues = device.cpus.len() as u32;
+        let seed_port = device.traffics().len() as u8;
         let syns = (0..queues).map(|queue| -> Frames {
             let frames = flows_of_queue(flows, queue, queues);
-            Box::new(frames.map(|flow| frame(SEED_PORT, client(flow), (VIP, SERVICE_PORT), Flags::SYN)))
+            let to = (VIP, SERVICE_PORT + if device.apart { queue as u16 } else { 0 });
+            Box::new(frames.map(move |flow| frame(seed_port, client(flow), to, Flags::SYN)))
         });
         dataplane.feed(bench, syns.collect())?;
         let made = dataplane.counts().flows;
@@ -195,9 +195,27 @@ pub(crate) fn tables_mb(flows: u32) -> u64 {
 
 fn configuration(device: &Device, flows_max: u64, pipes: &[PathBuf], socket: &str) -> String {
     let queues = device.cpus.len();
+    let traffics = device.traffics();
     let pipes: Vec<String> = pipes
         .iter()
         .map(|pipe| format!("rx_pcap={}", pipe.display()))
+        .collect();
+    let lan: String = traffics
+        .iter()
+        .zip(NETWORKS)
+        .enumerate()
+        .map(|(number, (traffic, network))| {
+            format!(
+                "
+[[port]]
+name = \"lan{number}\"
+device = \"vdev:{traffic}\"
+addresses = [\"{network}.2/24\"]
+queues = {}
+",
+                queues / traffics.len()
+            )
+        })
         .collect();
     format!(
         "[dataplane]
@@ -212,23 +230,17 @@ mbufs = {mbufs}
 mbuf_bytes = {MBUF_BYTES}
 socket = {socket:?}
 seed = 1
-
-[[port]]
-name = \"lan\"
-device = \"vdev:{traffic}\"
-addresses = [\"192.0.2.2/24\"]
-queues = {queues}
-
+{lan}
 [[port]]
 name = \"first\"
-device = \"vdev:net_pcap1,{pipes}\"
+device = \"vdev:net_pcap{seed},{pipes}\"
 addresses = [\"203.0.113.2/24\"]
 queues = {queues}
 ",
         cpus = device.cpus,
         memory_mb = device.memory_mb(),
         mbufs = device.mbufs(),
-        traffic = device.traffic(),
+        seed = traffics.len(),
         pipes = pipes.join(","),
     )
 }

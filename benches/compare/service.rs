@@ -49,9 +49,17 @@ impl Mode {
     }
 }
 
+/// Networks of the ports that bring traffic.
+pub(crate) const NETWORKS: [&str; 2] = ["192.0.2", "198.51.100"];
+
 /// Server `number` of [`SERVERS`]: 192.0.2.101 and on.
 pub(crate) const fn server(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(192, 0, 2, 101 + number)
+}
+
+/// The same behind the second port: 198.51.100.101 and on.
+const fn second_server(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(198, 51, 100, 101 + number)
 }
 
 /// The service on `port` of the virtual address.
@@ -86,11 +94,15 @@ const fn long_timeouts() -> Timeouts {
 
 /// The service on `port`, and its servers: those of these numbers.
 pub(crate) fn service(port: u16, mode: Mode, servers: impl Iterator<Item = u8>) -> Vec<Command> {
+    service_of(port, mode, servers.map(server))
+}
+
+fn service_of(port: u16, mode: Mode, servers: impl Iterator<Item = Ipv4Addr>) -> Vec<Command> {
     let mut service = Service::new(key(port), SchedulerKind::Rr, mode.forward().mode());
     service.timeouts = Some(long_timeouts());
-    let backend = |number| {
+    let backend = |server: Ipv4Addr| {
         let key_of = BackendKey {
-            address: server(number).into(),
+            address: server.into(),
             port,
         };
         Command::UpsertBackend(Backend::new(key(port), key_of, mode.forward()))
@@ -133,5 +145,14 @@ fn neighbor(address: Ipv4Addr, mac: Mac) -> Command {
 pub(crate) fn commands(mode: Mode) -> Vec<Command> {
     let mut commands = network();
     commands.extend(service(SERVICE_PORT, mode, 0..SERVERS));
+    commands
+}
+
+/// Everything for DR by two ports, each with a service of its own.
+pub(crate) fn commands_by_two_ports() -> Vec<Command> {
+    let mut commands = commands(Mode::Dr);
+    commands.extend((0..SERVERS).map(|number| neighbor(second_server(number), [2, 0, 0, 0, 2, number])));
+    let servers = (0..SERVERS).map(second_server);
+    commands.extend(service_of(SERVICE_PORT + 1, Mode::Dr, servers));
     commands
 }
