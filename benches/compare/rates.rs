@@ -13,7 +13,7 @@ use super::testpmd::{self, Testpmd};
 use super::trouble::Outcome;
 
 /// Processes whose two workers are compared.
-const STARTS: u32 = 6;
+const STARTS: u32 = 10;
 
 /// Measures every mode with so many flows and workers.
 pub(crate) fn rates(

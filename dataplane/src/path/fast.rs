@@ -100,6 +100,10 @@ pub(super) struct Scratch {
     /// For the tuples of one protocol, by the ports alone.
     seed_tcp: Seed,
     seed_udp: Seed,
+    /// The station of the burst before, and what its frames begin with. Made anew only for another one: who loads as one vector what was
+    /// just stored in parts waits for every store before.
+    station: [u8; 6],
+    front: Front,
     modern: Option<Modern>,
 }
 
@@ -114,6 +118,8 @@ impl Scratch {
             places: Box::new([Place::default(); BURST_MAX]),
             seed_tcp: seed.implying(u64::from(TCP) << 32),
             seed_udp: seed.implying(u64::from(UDP) << 32),
+            station: [0; 6],
+            front: Front::of([0; 6]),
         }
     }
 }
@@ -143,8 +149,11 @@ pub(super) fn take_in<P: Packet>(
         None => (None, TCP),
     };
     let station = station.filter(|mac| entrance.is_ours(mac)).unwrap_or(&own.0);
+    if *station != scratch.station {
+        (scratch.station, scratch.front) = (*station, Front::of(*station));
+    }
     let places = &mut scratch.places[..packets.len()];
-    let (front, finder, modern) = (Front::of(*station), table.finder(), scratch.modern);
+    let (front, finder, modern) = (scratch.front, table.finder(), scratch.modern);
     let (mut elsewhere, bytes) = if protocol == UDP {
         let seed = &scratch.seed_udp;
         cpu::with_best(modern, Take::<UDP, P>::new(places, packets, finder, front, seed))
