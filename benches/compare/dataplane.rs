@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode};
 use weir_rings::counters::{CountersReader, WorkerCounts};
-use weir_rings::link::{ControlEnd, Output};
+use weir_rings::link::{ConnectError, ControlEnd, Output};
 use weir_rings::message::{self, Event};
 use weir_rings::query::{Request, Response};
 use weir_wire::tcp::Flags;
@@ -65,7 +65,11 @@ impl Dataplane {
         let log = bench.log("weir-dataplane.log");
         let mut process = Process::start("weir-dataplane", &mut command, &log, Stdio::null())?;
         let mut end = process.wait_for(&bench.stop, "its socket", |_| {
-            Ok(ControlEnd::connect(&socket, Duration::from_secs(1)).ok())
+            match ControlEnd::connect(&socket, Duration::from_secs(1)) {
+                Ok(end) => Ok(Some(end)),
+                Err(error @ ConnectError::Mismatch { .. }) => Err(Trouble::Wrong(error.to_string())),
+                Err(_) => Ok(None),
+            }
         })?;
         let generation = end.next_generation();
         let told = end
