@@ -1,7 +1,12 @@
-//! The one place of this crate with `unsafe`: hints to the machine, vector compares, code for machines that can more than others,
-//! and one index that is never out of bounds. They change speed, never meaning.
+//! The one place of this crate with `unsafe`: hints to the machine, memory on huge pages, vector compares, code for machines that can
+//! more than others, and one index that is never out of bounds. They change speed, never meaning.
 
 #![allow(unsafe_code)]
+
+use core::mem::MaybeUninit;
+use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+use std::alloc::Layout;
 
 use crate::hash::range;
 
@@ -32,38 +37,119 @@ pub fn prefetch_at<T>(items: &[T], index: usize) {
     let _ = (items, index);
 }
 
-/// A boxed slice of `len` copies of `value`, on transparent huge pages where the kernel grants them.
-pub fn huge_slice<T: Copy>(len: usize, value: T) -> Box<[T]> {
-    let mut items = Vec::with_capacity(len);
-    advise_huge(items.spare_capacity_mut());
-    items.resize(len, value);
-    items.into_boxed_slice()
+/// Bytes of a huge page.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// Items in one piece of memory, on transparent huge pages where the kernel grants them.
+///
+/// A piece as large as such a page begins and ends with one. Where the allocator put it, up to a third of a table of 9 MiB lay on
+/// small pages, and in every process another share.
+pub struct Huge<T: Copy> {
+    items: NonNull<T>,
+    len: usize,
 }
 
-/// Asks for huge pages under memory that has not been touched yet. Refusal is harmless.
-#[cfg(target_os = "linux")]
-fn advise_huge<T>(memory: &mut [core::mem::MaybeUninit<T>]) {
-    const PAGE: usize = 4096;
-    let start = memory.as_mut_ptr().addr();
-    let aligned = start.next_multiple_of(PAGE);
-    let len = (start + size_of_val(memory)).saturating_sub(aligned) / PAGE * PAGE;
-    if len == 0 {
-        return;
+// SAFETY: it owns its items as a boxed slice does, and gives them out as its own borrow allows.
+unsafe impl<T: Copy + Send> Send for Huge<T> {}
+// SAFETY: the same.
+unsafe impl<T: Copy + Sync> Sync for Huge<T> {}
+
+impl<T: Copy> Huge<T> {
+    /// `len` copies of `value`.
+    ///
+    /// # Panics
+    /// When they are more than an address can name.
+    pub fn new(len: usize, value: T) -> Self {
+        let layout = Self::layout(len);
+        if layout.size() == 0 {
+            let items = NonNull::dangling();
+            return Self { items, len };
+        }
+        // SAFETY: the size is not 0.
+        let memory = unsafe { std::alloc::alloc(layout) };
+        let Some(items) = NonNull::new(memory.cast::<T>()) else {
+            std::alloc::handle_alloc_error(layout);
+        };
+        if layout.align() == HUGE_PAGE {
+            advise_huge(memory, layout.size());
+        }
+        // SAFETY: there is room for `len` items, aligned for them, and nobody else knows of it.
+        let room = unsafe { core::slice::from_raw_parts_mut(items.cast().as_ptr(), len) };
+        room.fill(MaybeUninit::new(value));
+        Self { items, len }
     }
-    let base = memory
-        .as_mut_ptr()
-        .cast::<core::ffi::c_void>()
-        .wrapping_byte_add(aligned - start);
-    // SAFETY: the range lies inside `memory`, which we borrow for writing; the advice changes the page size only.
-    let _ = unsafe { rustix::mm::madvise(base, len, rustix::mm::Advice::LinuxHugepage) };
+
+    /// Number of items.
+    #[inline(always)]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Of so many items.
+    fn layout(len: usize) -> Layout {
+        let items = Layout::array::<T>(len).expect("fewer items than addresses");
+        if items.size() < HUGE_PAGE {
+            return items;
+        }
+        let pages = items.align_to(HUGE_PAGE).map(|layout| layout.pad_to_align());
+        pages.expect("fewer items than addresses")
+    }
+}
+
+impl<T: Copy> Deref for Huge<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        // SAFETY: `new` wrote `len` items there, which live as long as this.
+        unsafe { core::slice::from_raw_parts(self.items.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Copy> DerefMut for Huge<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and the borrow is exclusive.
+        unsafe { core::slice::from_raw_parts_mut(self.items.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Copy> Drop for Huge<T> {
+    fn drop(&mut self) {
+        let layout = Self::layout(self.len);
+        if layout.size() != 0 {
+            // SAFETY: `new` allocated it with this layout; items that can be copied need no drop.
+            unsafe { std::alloc::dealloc(self.items.as_ptr().cast::<u8>(), layout) };
+        }
+    }
+}
+
+impl<T: Copy> core::fmt::Debug for Huge<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Huge")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks for huge pages under memory of our own that has not been touched yet. Refusal is harmless.
+#[cfg(target_os = "linux")]
+fn advise_huge(memory: *mut u8, bytes: usize) {
+    // SAFETY: the range was just allocated; the advice changes the page size only.
+    let _ = unsafe { rustix::mm::madvise(memory.cast(), bytes, rustix::mm::Advice::LinuxHugepage) };
 }
 
 #[cfg(not(target_os = "linux"))]
-fn advise_huge<T>(_: &mut [core::mem::MaybeUninit<T>]) {}
+fn advise_huge(_: *mut u8, _: usize) {}
 
 /// A slice that is reached by hash: 32 well-mixed bits name a place, and no bits name one that is not there.
 #[derive(Debug)]
-pub struct Spread<T>(Box<[T]>);
+pub struct Spread<T: Copy>(Huge<T>);
 
 impl<T: Copy> Spread<T> {
     /// `len` copies of `value`.
@@ -75,7 +161,7 @@ impl<T: Copy> Spread<T> {
             len > 0 && len <= u32::MAX as usize,
             "a length that 32 bits can name"
         );
-        Self(huge_slice(len, value))
+        Self(Huge::new(len, value))
     }
 }
 
@@ -103,10 +189,10 @@ impl<'a, T> Spreading<'a, T> {
     }
 }
 
-impl<T> Spread<T> {
+impl<T: Copy> Spread<T> {
     /// To be read.
     #[inline(always)]
-    pub const fn reading(&self) -> Spreading<'_, T> {
+    pub fn reading(&self) -> Spreading<'_, T> {
         Spreading(&self.0)
     }
 
@@ -142,7 +228,7 @@ impl<T> Spread<T> {
     }
 }
 
-impl<T> core::ops::Index<usize> for Spread<T> {
+impl<T: Copy> core::ops::Index<usize> for Spread<T> {
     type Output = T;
 
     #[inline(always)]
@@ -151,7 +237,7 @@ impl<T> core::ops::Index<usize> for Spread<T> {
     }
 }
 
-impl<T> core::ops::IndexMut<usize> for Spread<T> {
+impl<T: Copy> core::ops::IndexMut<usize> for Spread<T> {
     #[inline(always)]
     fn index_mut(&mut self, place: usize) -> &mut T {
         &mut self.0[place]
@@ -331,15 +417,30 @@ pub fn first_portable(tags: &Tags, tag: u16, items: &[u32; 9]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::{
-        Bits16, Modern, Spread, Tags, Work, agrees, agrees_portable, first, first_portable, huge_slice,
-        matches, matches_portable, with_best,
+        Bits16, Huge, Modern, Spread, Tags, Work, agrees, agrees_portable, first, first_portable, matches,
+        matches_portable, with_best,
     };
 
     #[test]
-    fn slices_of_every_size_hold_their_value() {
-        for len in [0, 1, 4096, 1 << 20] {
-            assert!(huge_slice(len, 7u32).iter().all(|&item| item == 7));
+    fn pieces_of_every_size_hold_their_items() {
+        const PAGE: usize = super::HUGE_PAGE / size_of::<u32>();
+        for len in [0, 1, 4096, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE] {
+            let mut items = Huge::new(len, 7u32);
+            assert_eq!((items.len(), items.is_empty()), (len, len == 0));
+            assert!(items.iter().all(|&item| item == 7));
+            if let Some(last) = items.last_mut() {
+                *last = 8;
+            }
+            assert_eq!(items.iter().filter(|&&item| item == 8).count(), len.min(1));
+            let misplaced = items.as_ptr().addr() % super::HUGE_PAGE;
+            assert!(len < PAGE || misplaced == 0, "{len}: {misplaced}");
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "fewer items than addresses")]
+    fn more_items_than_addresses_are_refused() {
+        let _ = Huge::new(usize::MAX / 2, 7u32);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! lowest 16 bits. A tuple goes home unless home is full. A lookup costs one line for a miss, two for a hit; the second bucket
 //! is looked at only when the home bucket has overflowed. The full key is always compared.
 
-use crate::cpu::{self, Spread, Spreading, Tags};
+use crate::cpu::{self, Huge, Spread, Spreading, Tags};
 use crate::family::{Family, Key};
 use crate::hash::Seed;
 
@@ -42,7 +42,7 @@ impl Default for Candidate {
 #[derive(Debug)]
 pub struct Table<F: Family> {
     buckets: Spread<Bucket>,
-    entries: Box<[Entry<F>]>,
+    entries: Huge<Entry<F>>,
     /// First free entry that was used before, plus 1.
     free: u32,
     /// Entries from here on were never used.
@@ -165,7 +165,7 @@ impl<F: Family> Table<F> {
         let buckets = (flows_max * 2).div_ceil(SLOTS) + 4;
         Self {
             buckets: Spread::new(buckets, Bucket::EMPTY),
-            entries: cpu::huge_slice(flows_max, Entry::default()),
+            entries: Huge::new(flows_max, Entry::default()),
             free: 0,
             high_water: 0,
             used: 0,
@@ -307,7 +307,7 @@ impl<F: Family> Table<F> {
 
     /// The entries, to be told from packets that change nothing about them.
     #[inline(always)]
-    pub const fn entries(&mut self) -> Entries<'_, F> {
+    pub fn entries(&mut self) -> Entries<'_, F> {
         Entries(&mut self.entries)
     }
 
