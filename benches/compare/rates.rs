@@ -126,6 +126,11 @@ pub(crate) fn scaling(bench: &Bench, results: &mut Results, flows: u32) -> Outco
     let mut best = vec![Samples::default(); 3];
     for turn in 0..if bench.quick { 1 } else { STARTS } {
         let samples = together_and_apart(bench, flows, &both, &apart, turn % 2 == 0)?;
+        println!(
+            "  start {}: {:.3}",
+            turn + 1,
+            2.0 * samples[1].min() / samples[0].min()
+        );
         for (best, samples) in best.iter_mut().zip(samples) {
             if samples.min() < best.min() {
                 *best = samples;
