@@ -42,8 +42,8 @@ const HUGE_PAGE: usize = 2 << 20;
 
 /// Items in one piece of memory, on transparent huge pages where the kernel grants them.
 ///
-/// A piece as large as such a page begins and ends with one. Where the allocator put it, up to a third of a table of 9 MiB lay on
-/// small pages, and in every process another share.
+/// A piece as large as such a page begins with one. Where the allocator put it, up to a third of a table of 9 MiB lay on small
+/// pages, and in every process another share. Its end is not rounded up: that would be memory which holds nothing.
 pub struct Huge<T: Copy> {
     items: NonNull<T>,
     len: usize,
@@ -96,8 +96,7 @@ impl<T: Copy> Huge<T> {
         if items.size() < HUGE_PAGE {
             return items;
         }
-        let pages = items.align_to(HUGE_PAGE).map(|layout| layout.pad_to_align());
-        pages.expect("fewer items than addresses")
+        items.align_to(HUGE_PAGE).expect("fewer items than addresses")
     }
 }
 
@@ -140,7 +139,7 @@ impl<T: Copy> core::fmt::Debug for Huge<T> {
 /// Asks for huge pages under memory of our own that has not been touched yet. Refusal is harmless.
 #[cfg(target_os = "linux")]
 fn advise_huge(memory: *mut u8, bytes: usize) {
-    // SAFETY: the range was just allocated; the advice changes the page size only.
+    // SAFETY: the range was just allocated, but for the rest of its last page, which is the allocator's; the advice changes the page size only.
     let _ = unsafe { rustix::mm::madvise(memory.cast(), bytes, rustix::mm::Advice::LinuxHugepage) };
 }
 
